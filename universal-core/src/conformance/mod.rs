@@ -1,0 +1,1 @@
+//! Suites that every implementation of a service must pass.

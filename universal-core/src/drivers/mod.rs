@@ -1,0 +1,7 @@
+//! Implementations of the contracts: SQL databases, object stores, mail.
+
+pub mod blob;
+#[cfg(feature = "smtp")]
+pub mod smtp;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub mod sql;

@@ -1,0 +1,1 @@
+//! What runs for long between contracts.
