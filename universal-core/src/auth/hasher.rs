@@ -54,8 +54,12 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Recipe) -> T + Send + 'static) -> Result<T> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| {
-            Error::new(ErrorKind::Busy, "too-many-sign-ins", "too many people sign in at this moment; try again in a second")
-                .with_retry_after(Duration::from_secs(1))
+            Error::new(
+                ErrorKind::Busy,
+                "too-many-sign-ins",
+                "too many people sign in at this moment; try again in a second",
+            )
+            .with_retry_after(Duration::from_secs(1))
         })?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
         let recipe = Arc::clone(&self.recipe);

@@ -7,7 +7,7 @@
 //! | `email`, `password`, `role` | inputs that are checked once, by their constructor |
 //! | `password_hash`, `hasher` | Argon2id and bcrypt, and the bounded queue in front of them |
 //! | `token`, `keys` | access tokens (JWT, EdDSA) and the keys that sign them |
-//! | `refresh_token` | refresh tokens and how a successor is made |
+//! | `refresh_token`, `rotation` | refresh tokens, their successors, and what a second use means |
 //! | `options` | every limit, with its default |
 
 pub mod email;
@@ -19,12 +19,13 @@ pub mod password_hash;
 pub mod refresh_token;
 mod refused_passwords;
 pub mod role;
+pub(crate) mod rotation;
 pub mod service;
 pub mod session;
-#[cfg(test)]
-mod vectors;
 pub mod token;
 pub mod user;
+#[cfg(test)]
+mod vectors;
 
 pub use email::Email;
 pub use keys::{AuthKeys, Jwk, Jwks};

@@ -109,12 +109,11 @@ impl Profile {
 }
 
 fn within_depth(value: &Value, left: usize) -> bool {
-    let inner: &mut dyn Iterator<Item = &Value> = match value {
-        Value::Array(items) => &mut items.iter(),
-        Value::Object(members) => &mut members.values(),
-        _ => return true,
-    };
-    left > 0 && inner.all(|item| within_depth(item, left - 1))
+    match value {
+        Value::Array(items) => left > 0 && items.iter().all(|item| within_depth(item, left - 1)),
+        Value::Object(members) => left > 0 && members.values().all(|item| within_depth(item, left - 1)),
+        _ => true,
+    }
 }
 
 /// An account from another system.
