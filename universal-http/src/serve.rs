@@ -1,0 +1,1 @@
+//! A listener with limits.
