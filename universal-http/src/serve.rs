@@ -1,1 +1,0 @@
-//! A listener with limits.
