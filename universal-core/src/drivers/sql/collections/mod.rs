@@ -1,1 +1,8 @@
 //! Documents in SQL.
+
+mod list;
+mod rows;
+mod service;
+mod write;
+
+pub(crate) use service::SqlCollections;
