@@ -7,4 +7,5 @@
     reason = "a test ends where it finds something wrong, and says what"
 )]
 
+mod http;
 mod tidy;
