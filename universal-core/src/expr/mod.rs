@@ -27,6 +27,7 @@ mod eval;
 mod expression;
 mod field;
 mod lexer;
+mod mentions;
 mod parser;
 mod print;
 #[cfg(test)]
