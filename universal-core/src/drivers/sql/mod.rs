@@ -10,6 +10,7 @@ pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod jobs;
+pub(crate) mod lower;
 pub mod migration;
 pub(crate) mod open;
 pub(crate) mod statement;

@@ -111,7 +111,8 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>> {
-        let _ = (collection, query, &self.cursors, self.head(caller.tenant()).await?); Err(Error::internal("list"))
+        let _ = (collection, query, &self.cursors, self.head(caller.tenant()).await?);
+        Err(Error::internal("list"))
     }
 }
 
