@@ -150,8 +150,23 @@ mod tests {
         assert_eq!(of("bytes=5-18446744073709551616", 10), Some(5..10));
         assert_eq!(of("bytes=5-18446744073709551615", 10), Some(5..10));
         for none in [
-            "bytes=-0", "bytes=10-", "bytes=18446744073709551616-", "bytes=3-2", "bytes=0-1,3-4", "bytes=", "bytes=-", "bytes",
-            "items=0-1", "", "bytes=a-b", "bytes=+1-2", "bytes=1-2-3", "bytes=--1", "bytes=0x1-2", "bytes=1.0-2", "bytes=é-",
+            "bytes=-0",
+            "bytes=10-",
+            "bytes=18446744073709551616-",
+            "bytes=3-2",
+            "bytes=0-1,3-4",
+            "bytes=",
+            "bytes=-",
+            "bytes",
+            "items=0-1",
+            "",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "bytes=1-2-3",
+            "bytes=--1",
+            "bytes=0x1-2",
+            "bytes=1.0-2",
+            "bytes=é-",
         ] {
             assert_eq!(of(none, 10), None, "{none}");
         }

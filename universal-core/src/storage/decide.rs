@@ -33,9 +33,9 @@ pub fn require_identity(caller: &Caller) -> Result<()> {
 /// `Unauthenticated` for the anonymous, `NotFound` (`object-not-found`).
 pub fn decide_read<T: AsRef<Object>>(caller: &Caller, found: Option<T>) -> Result<T> {
     require_identity(caller)?;
-    found.filter(|found| is_readable(caller, found.as_ref())).ok_or_else(|| {
-        Error::not_found("object-not-found", "there is no such object; check the bucket and the key")
-    })
+    found
+        .filter(|found| is_readable(caller, found.as_ref()))
+        .ok_or_else(|| Error::not_found("object-not-found", "there is no such object; check the bucket and the key"))
 }
 
 /// What a put by `caller` does to what is there. To be called under the lock of the object's row.

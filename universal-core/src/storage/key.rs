@@ -89,11 +89,25 @@ mod tests {
 
     #[test]
     fn keys_are_checked() {
-        for good in ["a", "a/b.txt", "…/ünï", "CON", "a b", "trailing. ", "_signed/x", "%2e%2e%2f", &"k".repeat(1024)] {
+        for good in ["a", "a/b.txt", "…/ünï", "CON", "a b", "trailing. ", "_signed/x", "%2e%2e%2f", &"k".repeat(1024)]
+        {
             assert_eq!(ObjectKey::new(good).unwrap().as_str(), good);
         }
         for bad in [
-            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a\\b", "a\0b", "a\nb", "a\u{85}", &"k".repeat(1025),
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            "a/./b",
+            "a\\b",
+            "a\0b",
+            "a\nb",
+            "a\u{85}",
+            &"k".repeat(1025),
         ] {
             assert_eq!(ObjectKey::new(bad).unwrap_err().code(), "invalid-object-key", "{bad:?}");
         }

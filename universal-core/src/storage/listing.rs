@@ -306,7 +306,10 @@ mod tests {
             let all = run(&keys, &ListObjects::default().with_limit(limit));
             assert_eq!(all.0, ["a", "a/1", "a/2", "a/b/3", "a0", "b/1", "z", "ü/x", "😀/y"], "{limit}");
             let top = run(&keys, &ListObjects::default().with_limit(limit).with_delimiter("/"));
-            assert_eq!((top.0, top.1), (vec!["a".into(), "a0".into(), "z".into()], ["a/", "b/", "ü/", "😀/"].map(String::from).to_vec()));
+            assert_eq!(
+                (top.0, top.1),
+                (vec!["a".into(), "a0".into(), "z".into()], ["a/", "b/", "ü/", "😀/"].map(String::from).to_vec())
+            );
             let inside = run(&keys, &ListObjects::default().with_limit(limit).with_delimiter("/").with_prefix("a/"));
             assert_eq!((inside.0, inside.1), (vec!["a/1".into(), "a/2".into()], vec!["a/b/".into()]));
         }
@@ -341,7 +344,11 @@ mod tests {
         assert_eq!(asked(with.clone(), &caller, &BucketName::new("other").unwrap()), Err("invalid-cursor"));
         assert_eq!(asked(with, &Caller::system(TenantId::new("t2").unwrap()), &bucket), Err("invalid-cursor"));
         for forged in ["", ".", "a.b", "é", &cursor[1..], &cursor[..cursor.len() - 1], &format!("{cursor}A")] {
-            assert_eq!(asked(ListObjects::default().with_cursor(forged), &caller, &bucket), Err("invalid-cursor"), "{forged}");
+            assert_eq!(
+                asked(ListObjects::default().with_cursor(forged), &caller, &bucket),
+                Err("invalid-cursor"),
+                "{forged}"
+            );
         }
         assert_eq!(asked(ListObjects::default().with_limit(0), &caller, &bucket), Err("invalid-limit"));
         assert_eq!(asked(ListObjects::default().with_limit(501), &caller, &bucket), Err("invalid-limit"));

@@ -62,7 +62,13 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// `NotFound`; `PreconditionFailed` (`stale-revision`) if `if_match` does not hold;
     /// `OutcomeUnknown`.
-    async fn delete(&self, caller: &Caller, bucket: &BucketName, key: &ObjectKey, if_match: Option<Match>) -> Result<()>;
+    async fn delete(
+        &self,
+        caller: &Caller,
+        bucket: &BucketName,
+        key: &ObjectKey,
+        if_match: Option<Match>,
+    ) -> Result<()>;
 
     /// The caller's objects in a bucket (all, for administrators), in the order of the bytes of
     /// their keys. A bucket without any is empty, not unknown.

@@ -293,7 +293,11 @@ impl Signer {
         let claims: Claims = serde_json::from_slice(&payload).map_err(|_| invalid_token())?;
         let grant = Grant { claims };
         if now >= grant.expires_at() {
-            return Err(Error::new(ErrorKind::Forbidden, "presigned-expired", "this link has ended; ask for a new one"));
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "presigned-expired",
+                "this link has ended; ask for a new one",
+            ));
         }
         Ok(grant)
     }
@@ -319,7 +323,8 @@ impl fmt::Debug for Signer {
 }
 
 fn mac(key: &SecretBox<[u8; 32]>, parts: &[&str]) -> Result<Hmac<Sha256>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose_secret()).map_err(|error| Error::internal(error.to_string()))?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(key.expose_secret()).map_err(|error| Error::internal(error.to_string()))?;
     for part in parts {
         // The length before each part keeps "a" + "bc" apart from "ab" + "c".
         mac.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -345,7 +350,8 @@ mod tests {
         let signer = Signer::new(&MasterKey::generate().unwrap());
         let caller = Caller::user(TenantId::new("acme").unwrap(), UserId::new("ann").unwrap()).with_session("s1");
         let now = Timestamp::from_micros(1_000_000);
-        let request = request(PresignMethod::Put).with_max_bytes(10).with_content_type(ContentType::new("image/png").unwrap());
+        let request =
+            request(PresignMethod::Put).with_max_bytes(10).with_content_type(ContentType::new("image/png").unwrap());
         let signed = signer.sign(&caller, &request, None, now).unwrap();
         assert!(signed.token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
         assert!(!format!("{signed:?}").contains(&signed.token));

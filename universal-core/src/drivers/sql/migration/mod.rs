@@ -7,5 +7,6 @@
 mod migrator;
 mod spine;
 mod step;
+mod storage;
 
 pub use migrator::Migrator;
