@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod backend;
+pub mod builder;
 pub mod caller;
 pub mod clock;
 pub mod collections;
@@ -21,13 +23,16 @@ pub mod json;
 pub mod page;
 pub mod realtime;
 pub mod secret;
+pub mod settings;
 pub mod storage;
 pub mod transaction;
 
+pub use backend::Backend;
 pub use caller::Caller;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CollectionName, DocumentId, TenantId, UserId};
 pub use page::{Page, Snapshot};
+pub use settings::Settings;
 pub use transaction::Transaction;

@@ -1,6 +1,5 @@
 //! Suites that every implementation of a service must pass.
 
-mod case;
+pub mod auth;
+pub mod case;
 pub mod storage;
-
-pub use case::Case;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     clock::{ManualClock, Timestamp},
     conformance::{
-        Case,
+        case::Case,
         storage::{Fixture, cases},
     },
     drivers::{
