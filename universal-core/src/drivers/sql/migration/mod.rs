@@ -8,5 +8,6 @@ mod auth;
 mod migrator;
 mod spine;
 mod step;
+mod storage;
 
 pub use migrator::Migrator;
