@@ -12,13 +12,10 @@ use crate::{
     caller::Caller,
     collections::{Collection, Collections},
     drivers::sql::connection::Database,
-    engine::worker::Workers,
     error::Result,
     id::{CollectionName, TenantId},
-    jobs::Jobs,
     realtime::Realtime,
     settings::Settings,
-    storage::Storage,
     transaction::Transaction,
 };
 
@@ -51,11 +48,8 @@ pub struct Backend {
 pub(crate) struct Parts {
     pub(crate) auth: Arc<dyn Auth>,
     pub(crate) collections: Arc<dyn Collections>,
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) jobs: Arc<dyn Jobs>,
     pub(crate) realtime: Arc<dyn Realtime>,
     pub(crate) database: Database,
-    pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) summary: Summary,
@@ -111,18 +105,6 @@ impl Backend {
     #[must_use]
     pub fn collections(&self) -> &Arc<dyn Collections> {
         &self.parts.collections
-    }
-
-    /// Files.
-    #[must_use]
-    pub fn storage(&self) -> &Arc<dyn Storage> {
-        &self.parts.storage
-    }
-
-    /// Functions and their jobs.
-    #[must_use]
-    pub fn jobs(&self) -> &Arc<dyn Jobs> {
-        &self.parts.jobs
     }
 
     /// Subscriptions.
@@ -226,9 +208,6 @@ impl Backend {
     /// then released, writes that wait are answered, connections are closed.
     pub async fn shutdown(&self) {
         self.parts.stop.cancel();
-        if let Some(workers) = self.parts.workers.lock().await.take() {
-            workers.shutdown().await;
-        }
         self.parts.tasks.close();
         let _ = tokio::time::timeout(DRAIN, self.parts.tasks.wait()).await;
         self.parts.database.shutdown().await;
