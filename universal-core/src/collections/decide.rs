@@ -59,7 +59,7 @@ pub fn replace(
     if !precondition.is_met_by(Some(&current.revision)) {
         return Err(stale(precondition));
     }
-    changed(current, body.to_text()?, now)
+    changed(current, body.to_text(), now)
 }
 
 /// Decides a patch of the locked row.
@@ -77,7 +77,7 @@ pub fn patch(
     let current = existing(caller, current, precondition)?;
     let stored: serde_json::Value = serde_json::from_str(&current.body).map_err(Error::internal)?;
     let patched = Object::from_value(patch::apply(stored, patch.as_map())?)?;
-    changed(current, patched.to_text()?, now)
+    changed(current, patched.to_text(), now)
 }
 
 /// Decides a deletion of the locked row.
@@ -125,7 +125,7 @@ fn fresh(
     now: Timestamp,
 ) -> Result<Document> {
     let owner = caller.user_id().cloned();
-    Ok(Document::new(collection.clone(), id, body.to_text()?, Revision::first()?, owner, (now, now)))
+    Ok(Document::new(collection.clone(), id, body.to_text(), Revision::first()?, owner, (now, now)))
 }
 
 fn changed(current: &Document, body: String, now: Timestamp) -> Result<Document> {

@@ -68,7 +68,12 @@ impl CursorKey {
     }
 
     fn mac(&self, scope: &str, content: &[u8]) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new(self.0.expose_secret().into());
+        // HMAC takes keys of any length and pads them (RFC 2104 §2).
+        let mut block = [0_u8; 64];
+        for (to, from) in block.iter_mut().zip(self.0.expose_secret()) {
+            *to = *from;
+        }
+        let mut mac = Hmac::<Sha256>::new(&block.into());
         mac.update(&(scope.len() as u64).to_be_bytes());
         mac.update(scope.as_bytes());
         mac.update(content);

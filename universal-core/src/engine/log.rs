@@ -48,7 +48,7 @@ impl Entry {
 }
 
 /// The members of a stored document; what a table holds was checked before it was written.
-pub(crate) fn members(image: &Image) -> Map<String, Value> {
+fn members(image: &Image) -> Map<String, Value> {
     serde_json::from_str(&image.body).unwrap_or_default()
 }
 

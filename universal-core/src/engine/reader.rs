@@ -16,10 +16,10 @@ use crate::{
     cursor::Cursor,
     engine::{
         hub::why_lost,
-        log::{Entry, Found, Log, members},
+        log::{Entry, Found, Log},
     },
     error::{Error, ErrorKind, Result},
-    expr::{Environment, Truth},
+    expr::{Environment, Field, Truth},
     id::{CollectionName, DocumentId},
     realtime::{
         change::{Change, Image, Operation},
@@ -42,7 +42,8 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(caller: Caller, subscribe: Subscribe) -> Result<Self> {
-        if subscribe.filter.as_ref().is_some_and(|filter| filter.uses_version()) {
+        let versions = [Field::Revision, Field::UpdatedAt];
+        if subscribe.filter.as_ref().is_some_and(|filter| versions.iter().any(|field| filter.mentions(field))) {
             return Err(Error::invalid(
                 "invalid-filter",
                 "a subscription's filter cannot use `meta.revision` or `meta.updated_at`: a change says them only of the document after it",
@@ -81,11 +82,11 @@ impl View {
         let environment = Environment {
             id: change.id.as_str(),
             document: members,
-            owner: image.owner.as_ref().map(AsRef::as_ref),
+            owner: image.owner.as_ref().map(|owner| owner.as_str()),
             revision: &change.revision,
             created_at: change.created_at,
             updated_at: change.at,
-            caller: self.caller.user_id().map(AsRef::as_ref),
+            caller: self.caller.user_id().map(|user| user.as_str()),
         };
         filter.evaluate(&environment) == Truth::True
     }

@@ -59,6 +59,21 @@ impl Object {
         Self::admit(Check::canonical(value)?, Dollar::Allowed)
     }
 
+    /// Reads a body that a database holds: canonical text, or `jsonb` as PostgreSQL prints it.
+    ///
+    /// Use this and not `serde_json::from_str`, whose doubles may be off by one unit in the last place.
+    ///
+    /// # Errors
+    /// `Internal` if the text is no object, which only another program's writing can cause.
+    pub fn from_stored(text: &str) -> Result<Self> {
+        // It was checked before it was stored; PostgreSQL adds white space and writes out numbers.
+        let limits = Limits { bytes: usize::MAX, depth: DEEPEST, nodes: usize::MAX, keys: usize::MAX };
+        match parse(text.as_bytes(), &limits).map_err(Error::internal)? {
+            Value::Object(members) => Ok(Self { members }),
+            _ => Err(Error::internal("a stored body is not an object")),
+        }
+    }
+
     /// The rules for names, on a value that is canonical already.
     fn admit(value: Value, dollar: Dollar) -> Result<Self> {
         let Value::Object(mut members) = value else {

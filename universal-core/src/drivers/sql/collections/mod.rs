@@ -1,6 +1,5 @@
 //! Documents in SQL.
 
-mod list;
 mod rows;
 mod service;
 mod write;
