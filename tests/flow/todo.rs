@@ -6,7 +6,7 @@ use universal_tests::{chromium::Chromium, environment::repository, server::Serve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn todos_appear_in_two_windows() {
-    let server = Server::prepare("todo", None).started().await;
+    let server = Server::prepare("todo", None).mounted("/api").started().await;
     let browser = Chromium::launch().await;
 
     let first = browser.open(&format!("{}/", server.url())).await;
@@ -69,7 +69,7 @@ async fn todos_appear_in_two_windows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_survives_a_restart_of_the_server() {
-    let server = Server::prepare("todo", None).started().await;
+    let server = Server::prepare("todo", None).mounted("/api").started().await;
     let browser = Chromium::launch().await;
     let page = browser.open(&format!("{}/", server.url())).await;
     page.until("!document.querySelector('#door').hidden").await;
@@ -82,9 +82,7 @@ async fn the_page_survives_a_restart_of_the_server() {
     page.until("document.querySelector('#connection').dataset.state === 'connecting'").await;
     server.start().await;
     // Written by another program while the page was away from the feed.
-    let client = server.client();
-    let client = universal_tests::client::Client::new(&format!("{}/api", client.base()));
-    let ada = client.login("ada@example.test", "correct horse battery staple").await;
+    let ada = server.client().login("ada@example.test", "correct horse battery staple").await;
     ada.create("todos", serde_json::json!({ "title": "While you were away", "done": false })).await;
     page.until("document.querySelector('.title')?.textContent === 'While you were away'").await;
     page.until("document.querySelector('#connection').dataset.state === 'live'").await;
