@@ -55,7 +55,8 @@ impl FromStr for Cursor {
         };
         let (epoch, seq) = text.split_once('.').ok_or_else(bad)?;
         let epoch_ok = (1..=32).contains(&epoch.len()) && epoch.bytes().all(|b| b.is_ascii_alphanumeric());
-        let canonical = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
+        let canonical =
+            !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit()) && (seq == "0" || !seq.starts_with('0'));
         if !epoch_ok || !canonical {
             return Err(bad());
         }

@@ -86,7 +86,8 @@ impl Error {
     /// Shorthand for [`ErrorKind::Internal`] with the cause, which only the log shows.
     #[must_use]
     pub fn internal(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        Self::new(ErrorKind::Internal, "internal", "an internal error; the log of the server has the details").with_source(source)
+        Self::new(ErrorKind::Internal, "internal", "an internal error; the log of the server has the details")
+            .with_source(source)
     }
 
     /// Names the input that is wrong: a JSON pointer (`/title`) or a parameter (`limit`).

@@ -1,1 +1,3 @@
 //! What runs for long between contracts.
+
+pub mod local;

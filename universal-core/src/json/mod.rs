@@ -1,1 +1,3 @@
 //! Canonical JSON and its total order.
+
+pub(crate) mod envelope;

@@ -1,1 +1,18 @@
 //! The change feed and its subscribers.
+//!
+//! Every document write records its [`change::Change`] in the commit of the write. The
+//! [`feed::Feed`] is that record, numbered without gaps per tenant; the [`bus::Bus`] only says that
+//! there is something new. A [`subscription::Subscription`] pulls: it holds no queue, so a reader
+//! that is slow costs no memory and is caught up from the feed when it comes back.
+
+pub mod bus;
+pub mod change;
+pub mod feed;
+pub mod service;
+pub mod subscription;
+
+pub use bus::Bus;
+pub use change::{Change, Operation};
+pub use feed::{Feed, FeedState, Sequencer};
+pub use service::Realtime;
+pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};

@@ -1,6 +1,19 @@
 //! SQLite and PostgreSQL through sea-orm.
+//!
+//! Every subject has its statements in a file or folder of its own; they share [`connection`] (how to
+//! read), `write` (how to write) and `dialect` (what differs).
 
 pub(crate) mod auth;
 pub(crate) mod collections;
+pub(crate) mod connection;
+pub(crate) mod dialect;
+pub(crate) mod error;
+pub(crate) mod feed;
 pub(crate) mod jobs;
 pub mod migration;
+pub(crate) mod open;
+pub(crate) mod statement;
+pub(crate) mod transaction;
+pub(crate) mod write;
+#[cfg(feature = "sqlite")]
+pub(crate) mod writer;

@@ -1,1 +1,11 @@
 //! The tables, step by step.
+//!
+//! [`Migrator`] is a [`sea_orm_migration::MigratorTrait`]: a host can run it, list what is pending
+//! or put it beside its own. Its tables all begin with `universal_`, and it keeps its own record of
+//! what has run in `universal_migrations`, so that it never meets the host's.
+
+mod migrator;
+mod spine;
+mod step;
+
+pub use migrator::Migrator;

@@ -1,0 +1,194 @@
+//! A database: reads from a pool, writes through [`Write`], signals after each commit.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, TransactionTrait as _, Value};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+#[cfg(feature = "sqlite")]
+use crate::drivers::sql::writer::Writer;
+use crate::{
+    drivers::sql::{
+        dialect::Dialect,
+        error::{from_commit, from_db, is_serialization_failure},
+        statement,
+        transaction::inside_transaction,
+        write::{Effects, Write},
+    },
+    error::{Error, ErrorKind, Result},
+    realtime::bus::Bus,
+};
+
+/// How often a write that fell victim to another transaction is tried before the caller is told.
+const ATTEMPTS: u32 = 5;
+
+/// A database that this backend reads and writes. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Database(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) dialect: Dialect,
+    pub(super) connection: DatabaseConnection,
+    #[cfg(feature = "sqlite")]
+    pub(super) writer: Option<Writer>,
+    pub(super) signals: Signals,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
+    pub(super) transaction_limit: Duration,
+    #[cfg(feature = "sqlite")]
+    pub(super) folder: Option<tempfile::TempDir>,
+}
+
+/// Whom to wake after a commit.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) jobs: Arc<Notify>,
+    pub(crate) outbox: Arc<Notify>,
+}
+
+impl Signals {
+    /// Tells of a commit. SQLite numbers inline, so the bus rings at once; on PostgreSQL the changes
+    /// are still in the outbox, so the sequencer is woken, and rings after it has numbered them.
+    pub(super) fn committed(&self, effects: &Effects) {
+        if effects.jobs() {
+            self.jobs.notify_waiters();
+            self.jobs.notify_one();
+        }
+        for (tenant, seq) in effects.tenants() {
+            match seq {
+                Some(seq) => self.bus.ring(tenant, *seq),
+                None => self.outbox.notify_one(),
+            }
+        }
+    }
+}
+
+impl Database {
+    /// Which SQL is spoken.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.0.dialect
+    }
+
+    /// Notified after a commit in this process that queued a job.
+    pub(crate) fn jobs_signal(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.signals.jobs)
+    }
+
+    /// Notified after a commit in this process that filled the outbox (PostgreSQL only).
+    pub(crate) fn outbox_signal(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.signals.outbox)
+    }
+
+    /// The pool of readers (on PostgreSQL: of all connections).
+    pub(crate) fn connection(&self) -> &DatabaseConnection {
+        &self.0.connection
+    }
+
+    /// All rows of a query, outside any transaction.
+    pub(crate) async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>> {
+        statement::all(&self.0.connection, self.0.dialect, sql, values).await
+    }
+
+    /// The first row of a query, outside any transaction.
+    pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
+        statement::one(&self.0.connection, self.0.dialect, sql, values).await
+    }
+
+    /// Whether the database answers.
+    pub(crate) async fn ping(&self) -> Result<()> {
+        self.0.connection.execute_unprepared("SELECT 1").await.map_err(from_db).map(|_| ())
+    }
+
+    /// Runs `operation` in a transaction and answers after its commit.
+    ///
+    /// It runs in a task of the backend: a caller that goes away does not stop it half-way. It may
+    /// run more than once (a deadlock on PostgreSQL, a failed neighbour in SQLite's group), so it
+    /// must do nothing but speak to the database.
+    pub(crate) async fn write<T, F>(&self, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        if inside_transaction(self) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                "write-outside-transaction",
+                "this task is inside `Backend::transaction`; use the transaction's handle (the `…_in` methods)",
+            ));
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(writer) = &self.0.writer {
+            return writer.write(operation).await;
+        }
+        let database = self.clone();
+        let written = self.0.tasks.spawn(async move { database.write_alone(operation).await });
+        written.await.map_err(Error::internal)?
+    }
+
+    async fn write_alone<T, F>(&self, operation: F) -> Result<T>
+    where
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync,
+    {
+        let mut attempt = 1;
+        loop {
+            match self.try_write(&operation).await {
+                Err(error) if attempt < ATTEMPTS && is_serialization_failure(&error) => {
+                    tracing::debug!(attempt, code = error.code(), "a write is tried again");
+                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 3)).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_write<T, F>(&self, operation: &F) -> Result<T>
+    where
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync,
+    {
+        let transaction = self.0.connection.begin().await.map_err(from_db)?;
+        let mut effects = Effects::default();
+        let outcome = operation(&mut Write::new(&transaction, self.0.dialect, &mut effects)).await;
+        match outcome {
+            Ok(value) => {
+                transaction.commit().await.map_err(from_commit)?;
+                self.0.signals.committed(&effects);
+                Ok(value)
+            }
+            Err(error) => {
+                // The answer is the operation's error; a rollback that fails too only loses the connection.
+                let _ = transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Stops the writer after it has answered what waits, and closes the connections.
+    pub(crate) async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        let _ = self.0.connection.close_by_ref().await;
+        #[cfg(feature = "sqlite")]
+        if let Some(writer) = &self.0.writer {
+            writer.close().await;
+        }
+    }
+
+    pub(super) fn same_as(&self, identity: usize) -> bool {
+        self.identity() == identity
+    }
+
+    pub(super) fn identity(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Database").field("dialect", &self.0.dialect).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,322 @@
+//! The change feed in SQL: recorded with each write, numbered, read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sea_orm::{QueryResult, TransactionTrait as _, Value};
+
+use crate::{
+    clock::Timestamp,
+    drivers::sql::{
+        connection::Database,
+        dialect::Dialect,
+        error::{from_commit, from_db},
+        statement::{self, column},
+        write::Write,
+    },
+    error::{Error, Result},
+    id::{CollectionName, DocumentId, TenantId, UserId},
+    realtime::{
+        change::{Change, Image, Operation},
+        feed::{Feed, FeedState, Sequencer},
+    },
+};
+
+/// A change that is about to be recorded. Its images are borrowed texts.
+#[derive(Debug)]
+pub(crate) struct Recorded<'a> {
+    pub(crate) collection: &'a CollectionName,
+    pub(crate) id: &'a DocumentId,
+    pub(crate) operation: Operation,
+    pub(crate) revision: &'a str,
+    pub(crate) before: Option<(&'a str, Option<&'a str>)>,
+    pub(crate) after: Option<(&'a str, Option<&'a str>)>,
+    pub(crate) actor: Option<&'a str>,
+    pub(crate) request_id: Option<&'a str>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) at: Timestamp,
+}
+
+impl Write<'_> {
+    /// Records a change in the transaction of the write that made it. The document's row must be
+    /// locked already: on PostgreSQL the outbox's ids then follow the document's versions.
+    pub(crate) async fn record(&mut self, tenant: &TenantId, change: &Recorded<'_>) -> Result<()> {
+        let tx = self.transaction_id()?;
+        let (before, owner_before) = change.before.unzip();
+        let (after, owner_after) = change.after.unzip();
+        let values: Vec<Value> = vec![
+            tenant.as_str().into(),
+            tx.into(),
+            change.collection.as_str().into(),
+            change.id.as_str().into(),
+            change.operation.as_str().into(),
+            change.revision.into(),
+            text(owner_before.flatten()),
+            text(owner_after.flatten()),
+            text(before),
+            text(after),
+            text(change.actor),
+            text(change.request_id),
+            change.created_at.as_micros().into(),
+            change.at.as_micros().into(),
+        ];
+        match self.dialect() {
+            Dialect::Postgres => {
+                self.execute(RECORD_IN_OUTBOX, values).await?;
+                self.signal_feed(tenant, None);
+            }
+            Dialect::Sqlite => {
+                let row = self.one(RECORD_NUMBERED, values).await?.ok_or_else(unknown_tenant)?;
+                self.signal_feed(tenant, Some(column(&row, 0)?));
+            }
+        }
+        Ok(())
+    }
+}
+
+const RECORD_IN_OUTBOX: &str = "INSERT INTO universal_outbox
+    (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
+     created_at, at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+
+/// A trigger of the table raises the feed's head to the number that this statement takes.
+const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
+    (tenant_id, seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
+     created_at, at)
+    SELECT $1, head + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    FROM universal_feeds WHERE tenant_id = $1
+    RETURNING seq";
+
+const COLUMNS: &str = "seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor,
+    request_id, created_at, at";
+
+/// The feed of a SQL database.
+#[derive(Clone, Debug)]
+pub(crate) struct SqlFeed {
+    database: Database,
+}
+
+impl SqlFeed {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+}
+
+#[async_trait]
+impl Feed for SqlFeed {
+    async fn state(&self, tenant: &TenantId) -> Result<FeedState> {
+        let sql = "SELECT epoch, head, floor FROM universal_feeds WHERE tenant_id = $1";
+        let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
+        let epoch: String = column(&row, 0)?;
+        Ok(FeedState { epoch: epoch.into(), head: column(&row, 1)?, floor: column(&row, 2)? })
+    }
+
+    async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>> {
+        let mut heads = Vec::with_capacity(tenants.len());
+        for some in tenants.chunks(200) {
+            let sql = format!(
+                "SELECT tenant_id, head FROM universal_feeds WHERE tenant_id IN ({})",
+                placeholders(1, some.len())
+            );
+            let values = some.iter().map(|tenant| tenant.as_str().into()).collect();
+            for row in self.database.all(&sql, values).await? {
+                heads.push((TenantId::trusted(column::<String>(&row, 0)?), column(&row, 1)?));
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM universal_changes WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+        let values = vec![tenant.as_str().into(), after.into(), i64::from(limit).into()];
+        self.database.all(&sql, values).await?.iter().map(change).collect()
+    }
+
+    async fn present(
+        &self,
+        tenant: &TenantId,
+        documents: &[(CollectionName, DocumentId)],
+    ) -> Result<Vec<Option<Image>>> {
+        let mut found = std::collections::HashMap::with_capacity(documents.len());
+        let body = self.database.dialect().json_out("body");
+        for some in documents.chunks(200) {
+            let sql = format!(
+                "SELECT collection, id, {body}, owner_id FROM universal_documents
+                 WHERE tenant_id = $1 AND (collection, id) IN ({})",
+                pairs(2, some.len())
+            );
+            self.images(&sql, tenant, some, &mut found).await?;
+        }
+        let gone: Vec<_> = documents.iter().filter(|key| !found.contains_key(*key)).cloned().collect();
+        for some in gone.chunks(200) {
+            // The last deletion of an id comes last and stands over earlier ones.
+            let sql = format!(
+                "SELECT collection, doc_id, before, owner_before FROM universal_changes
+                 WHERE tenant_id = $1 AND op = 'delete' AND (collection, doc_id) IN ({}) ORDER BY seq",
+                pairs(2, some.len())
+            );
+            self.images(&sql, tenant, some, &mut found).await?;
+        }
+        Ok(documents.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn trim(&self, tenant: &TenantId, through: i64) -> Result<()> {
+        let tenant = tenant.clone();
+        self.database
+            .write(move |write| {
+                let tenant = tenant.clone();
+                Box::pin(async move {
+                    let sql =
+                        "UPDATE universal_feeds SET floor = $2 WHERE tenant_id = $1 AND floor < $2 AND head >= $2";
+                    let values = vec![tenant.as_str().into(), through.into()];
+                    if write.execute(sql, values).await? > 0 {
+                        let sql = "DELETE FROM universal_changes WHERE tenant_id = $1 AND seq <= $2";
+                        write.execute(sql, vec![tenant.as_str().into(), through.into()]).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+}
+
+impl SqlFeed {
+    async fn images(
+        &self,
+        sql: &str,
+        tenant: &TenantId,
+        keys: &[(CollectionName, DocumentId)],
+        found: &mut std::collections::HashMap<(CollectionName, DocumentId), Image>,
+    ) -> Result<()> {
+        let mut values: Vec<Value> = vec![tenant.as_str().into()];
+        for (collection, id) in keys {
+            values.push(collection.as_str().into());
+            values.push(id.as_str().into());
+        }
+        for row in self.database.all(sql, values).await? {
+            let key =
+                (CollectionName::trusted(column::<String>(&row, 0)?), DocumentId::trusted(column::<String>(&row, 1)?));
+            if let Some(image) = image(column(&row, 2)?, column(&row, 3)?) {
+                found.insert(key, image);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Moves the outbox into the feed. Only PostgreSQL needs it.
+#[async_trait]
+impl Sequencer for SqlFeed {
+    async fn sequence(&self, limit: u32) -> Result<Vec<(TenantId, i64)>> {
+        if self.database.dialect() == Dialect::Sqlite {
+            return Ok(Vec::new());
+        }
+        let mut heads = Vec::new();
+        for row in self.database.all(TENANTS_WAITING, vec![]).await? {
+            let tenant = TenantId::trusted(column::<String>(&row, 0)?);
+            if let Some(head) = self.sequence_tenant(&tenant, limit).await? {
+                heads.push((tenant, head));
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn woken(&self) {
+        self.database.outbox_signal().notified().await;
+    }
+}
+
+impl SqlFeed {
+    /// The lock and the move are two statements on purpose: under READ COMMITTED the second sees
+    /// everything that was committed before the lock was had, and so nothing is numbered out of order.
+    async fn sequence_tenant(&self, tenant: &TenantId, limit: u32) -> Result<Option<i64>> {
+        let dialect = self.database.dialect();
+        let transaction = self.database.connection().begin().await.map_err(from_db)?;
+        let epoch = crate::id::random_hex(6)?;
+        let values = || vec![tenant.as_str().into()];
+        let mut lock = statement::one(&transaction, dialect, LOCK_FEED, values()).await?;
+        if lock.is_none() {
+            let values = vec![tenant.as_str().into(), epoch.into()];
+            statement::execute(&transaction, dialect, CREATE_FEED, values).await?;
+            lock = statement::one(&transaction, dialect, LOCK_FEED, self::tenant_value(tenant)).await?;
+        }
+        let Some(lock) = lock else { return Ok(None) };
+        let head: i64 = column(&lock, 0)?;
+        let values = vec![tenant.as_str().into(), head.into(), i64::from(limit).into()];
+        let moved = statement::one(&transaction, dialect, MOVE, values).await?;
+        let new_head: i64 = moved.map(|row| column(&row, 0)).transpose()?.unwrap_or(head);
+        transaction.commit().await.map_err(from_commit)?;
+        Ok((new_head > head).then_some(new_head))
+    }
+}
+
+/// Each tenant that has rows in the outbox: one probe of the key a tenant, not a scan.
+const TENANTS_WAITING: &str = "WITH RECURSIVE waiting AS (
+        (SELECT tenant_id FROM universal_outbox ORDER BY tenant_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.tenant_id FROM universal_outbox o WHERE o.tenant_id > waiting.tenant_id
+                ORDER BY o.tenant_id LIMIT 1)
+        FROM waiting WHERE waiting.tenant_id IS NOT NULL)
+    SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL";
+
+const LOCK_FEED: &str = "SELECT head FROM universal_feeds WHERE tenant_id = $1 FOR UPDATE";
+
+const CREATE_FEED: &str = "INSERT INTO universal_feeds (tenant_id, epoch, head, floor)
+    SELECT id, $2, 0, 0 FROM universal_tenants WHERE id = $1 ON CONFLICT DO NOTHING";
+
+const MOVE: &str = "WITH due AS (
+        SELECT id FROM universal_outbox WHERE tenant_id = $1 ORDER BY id LIMIT $3),
+    moved AS (
+        DELETE FROM universal_outbox WHERE tenant_id = $1 AND id IN (SELECT id FROM due) RETURNING *),
+    numbered AS (
+        INSERT INTO universal_changes (tenant_id, seq, tx, collection, doc_id, op, revision, owner_before, owner_after,
+            before, after, actor, request_id, created_at, at)
+        SELECT tenant_id, $2::bigint + row_number() OVER (ORDER BY id), tx, collection, doc_id, op, revision,
+            owner_before, owner_after, before, after, actor, request_id, created_at, at
+        FROM moved RETURNING seq)
+    UPDATE universal_feeds SET head = head + (SELECT count(*) FROM numbered) WHERE tenant_id = $1 RETURNING head";
+
+fn tenant_value(tenant: &TenantId) -> Vec<Value> {
+    vec![tenant.as_str().into()]
+}
+
+fn unknown_tenant() -> Error {
+    Error::not_found("tenant-not-found", "there is no such tenant")
+}
+
+fn text(text: Option<&str>) -> Value {
+    text.map(str::to_owned).into()
+}
+
+fn placeholders(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn pairs(first: usize, count: usize) -> String {
+    let pair = |n: usize| format!("(${}, ${})", first + 2 * n, first + 2 * n + 1);
+    (0..count).map(pair).collect::<Vec<_>>().join(", ")
+}
+
+fn image(body: Option<String>, owner: Option<String>) -> Option<Image> {
+    Some(Image { body: body?.into(), owner: owner.map(UserId::trusted) })
+}
+
+fn change(row: &QueryResult) -> Result<Change> {
+    let optional = |index: usize| column::<Option<String>>(row, index);
+    let before = image(optional(8)?, optional(6)?);
+    let after = image(optional(9)?, optional(7)?);
+    let operation: String = column(row, 4)?;
+    let moment = |index: usize| column::<i64>(row, index).map(Timestamp::from_micros);
+    Ok(Change::new(
+        column(row, 0)?,
+        column(row, 1)?,
+        CollectionName::trusted(column::<String>(row, 2)?),
+        DocumentId::trusted(column::<String>(row, 3)?),
+        operation.parse()?,
+        column::<String>(row, 5)?,
+        (before, after),
+        (moment(12)?, moment(13)?),
+    )
+    .with_author(optional(10)?.map(Arc::from), optional(11)?.map(Arc::from)))
+}

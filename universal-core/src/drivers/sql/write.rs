@@ -1,0 +1,127 @@
+//! One write: statements inside a transaction, and what must be told to others once it is committed.
+
+use std::fmt;
+
+use sea_orm::{DatabaseTransaction, QueryResult, Value};
+
+use crate::{
+    drivers::sql::{dialect::Dialect, statement},
+    error::Result,
+    id::TenantId,
+};
+
+/// Statements inside a transaction that somebody else begins and ends.
+pub(crate) struct Write<'t> {
+    connection: &'t DatabaseTransaction,
+    dialect: Dialect,
+    effects: &'t mut Effects,
+}
+
+/// What a transaction did that matters to others after its commit.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Whether a statement changed anything, so that a failure needs a rollback.
+    wrote: bool,
+    /// Tenants whose feed grew, with the last number where it is known (SQLite numbers inline).
+    tenants: Vec<(TenantId, Option<i64>)>,
+    /// Whether a job was queued.
+    jobs: bool,
+    /// The id that this transaction's changes share, drawn when the first is recorded.
+    transaction_id: Option<i64>,
+}
+
+impl<'t> Write<'t> {
+    pub(crate) fn new(connection: &'t DatabaseTransaction, dialect: Dialect, effects: &'t mut Effects) -> Self {
+        Self { connection, dialect, effects }
+    }
+
+    /// Which SQL is spoken.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Runs a statement; answers how many rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
+        let changed = statement::execute(self.connection, self.dialect, sql, values).await?;
+        self.effects.wrote |= changed > 0;
+        Ok(changed)
+    }
+
+    /// The first row of a query or of a statement with `RETURNING`.
+    pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
+        let row = statement::one(self.connection, self.dialect, sql, values).await?;
+        self.effects.wrote |= row.is_some() && !is_read(sql);
+        Ok(row)
+    }
+
+    /// All rows of a query or of a statement with `RETURNING`.
+    pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>> {
+        let rows = statement::all(self.connection, self.dialect, sql, values).await?;
+        self.effects.wrote |= !rows.is_empty() && !is_read(sql);
+        Ok(rows)
+    }
+
+    /// After the commit, the job workers of this process look at the queue.
+    pub(crate) fn signal_jobs(&mut self) {
+        self.effects.jobs = true;
+    }
+
+    /// After the commit, the tenant's subscribers look at the feed.
+    pub(crate) fn signal_feed(&mut self, tenant: &TenantId, seq: Option<i64>) {
+        match self.effects.tenants.iter_mut().find(|(known, _)| known == tenant) {
+            Some(entry) => entry.1 = seq,
+            None => self.effects.tenants.push((tenant.clone(), seq)),
+        }
+    }
+
+    /// The id that all changes of this transaction carry.
+    pub(crate) fn transaction_id(&mut self) -> Result<i64> {
+        if let Some(id) = self.effects.transaction_id {
+            return Ok(id);
+        }
+        let mut bytes = [0_u8; 8];
+        getrandom::fill(&mut bytes).map_err(|error| crate::error::Error::internal(error.to_string()))?;
+        let id = i64::from_le_bytes(bytes) & i64::MAX;
+        self.effects.transaction_id = Some(id);
+        Ok(id)
+    }
+}
+
+impl Effects {
+    /// Whether a statement changed anything.
+    pub(crate) fn wrote(&self) -> bool {
+        self.wrote
+    }
+
+    /// Whether the job workers have to look.
+    pub(crate) fn jobs(&self) -> bool {
+        self.jobs
+    }
+
+    /// Tenants whose feed grew.
+    pub(crate) fn tenants(&self) -> &[(TenantId, Option<i64>)] {
+        &self.tenants
+    }
+
+    /// Adds what another write of the same commit did.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.wrote |= other.wrote;
+        self.jobs |= other.jobs;
+        for (tenant, seq) in other.tenants {
+            match self.tenants.iter_mut().find(|(known, _)| *known == tenant) {
+                Some(entry) => entry.1 = seq,
+                None => self.tenants.push((tenant, seq)),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Write<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").field("dialect", &self.dialect).field("effects", &self.effects).finish_non_exhaustive()
+    }
+}
+
+fn is_read(sql: &str) -> bool {
+    sql.trim_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case("select"))
+}

@@ -1,0 +1,307 @@
+//! SQLite's one writer, with group commit.
+//!
+//! All writes that wait at this moment run in one transaction and are answered after its one
+//! `COMMIT`. There is no timer: a lone write goes at once, and groups form by themselves while the
+//! previous commit runs. A write that fails before it changed anything fails alone; if one fails
+//! after that, the group is rolled back and each member runs again in a transaction of its own, so
+//! that what a caller sees is as if every write stood behind its own savepoint.
+
+use std::{fmt, time::Duration};
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait as _,
+};
+use sqlx::SqlitePool;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    drivers::sql::{
+        connection::Signals,
+        dialect::Dialect,
+        error::{from_commit, from_db},
+        write::{Effects, Write},
+    },
+    error::{Error, ErrorKind, Result},
+};
+
+/// How many writes wait before a caller is told that the database is busy.
+const QUEUE: usize = 4096;
+/// How many writes share one commit at most.
+const GROUP: usize = 256;
+/// How long one write may take inside the group.
+const WRITE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The sending end of the writer.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Request>,
+    pool: SqlitePool,
+}
+
+enum Request {
+    Write(Box<dyn Member>),
+    Exclusive(oneshot::Sender<Result<Grant>>),
+}
+
+/// The writer's connection, lent for one transaction.
+pub(super) struct Grant {
+    transaction: DatabaseTransaction,
+    lease: oneshot::Sender<()>,
+}
+
+impl Grant {
+    /// The open transaction, and what to drop when it has ended.
+    pub(super) fn into_parts(self) -> (DatabaseTransaction, oneshot::Sender<()>) {
+        (self.transaction, self.lease)
+    }
+}
+
+impl Writer {
+    /// Starts the writer on `pool`, which must hold one connection.
+    pub(super) fn start(pool: SqlitePool, signals: Signals, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+        let (queue, requests) = mpsc::channel(QUEUE);
+        let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
+        let task = Loop { pool: pool.clone(), connection, signals, requests, stop };
+        tasks.spawn(task.run());
+        Self { queue, pool }
+    }
+
+    /// Queues a write and answers after the commit that it was part of.
+    pub(super) async fn write<T, F>(&self, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Write(Box::new(Queued { operation, answer, outcome: None }))).await?;
+        answered.await.map_err(|_| stopped())?
+    }
+
+    /// Waits for the writer's turn and takes its connection, inside an open transaction.
+    pub(super) async fn exclusive(&self) -> Result<Grant> {
+        let (grant, granted) = oneshot::channel();
+        self.send(Request::Exclusive(grant)).await?;
+        granted.await.map_err(|_| stopped())?
+    }
+
+    async fn send(&self, request: Request) -> Result<()> {
+        match self.queue.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Error::new(ErrorKind::Busy, "too-many-writes", "too many writes wait for the database; try again")
+                    .with_retry_after(Duration::from_secs(1)))
+            }
+        }
+    }
+
+    /// Closes the connection. Call it after the writer's task has ended.
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")
+}
+
+/// One write of a group, whatever it answers.
+trait Member: Send {
+    /// Runs the operation and keeps its outcome; says whether it succeeded.
+    fn run<'a>(&'a mut self, write: &'a mut Write<'_>) -> BoxFuture<'a, bool>;
+    /// Replaces the outcome: the operation did not happen.
+    fn fail(&mut self, error: Error);
+    /// Tells the caller.
+    fn answer(self: Box<Self>);
+    /// Whether the caller still waits; a write that has not begun for one who left is dropped.
+    fn is_wanted(&self) -> bool;
+}
+
+struct Queued<T, F> {
+    operation: F,
+    answer: oneshot::Sender<Result<T>>,
+    outcome: Option<Result<T>>,
+}
+
+impl<T, F> Member for Queued<T, F>
+where
+    T: Send + 'static,
+    F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+{
+    fn run<'a>(&'a mut self, write: &'a mut Write<'_>) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let running = std::panic::AssertUnwindSafe((self.operation)(write)).catch_unwind();
+            let outcome = match tokio::time::timeout(WRITE_LIMIT, running).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "internal", "a write panicked; it was rolled back")),
+                Err(_) => Err(Error::new(ErrorKind::Timeout, "write-timeout", "the write took longer than 5 s")),
+            };
+            let succeeded = outcome.is_ok();
+            self.outcome = Some(outcome);
+            succeeded
+        })
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.outcome = Some(Err(error));
+    }
+
+    fn answer(self: Box<Self>) {
+        let outcome = self.outcome.unwrap_or_else(|| Err(stopped()));
+        // The caller may have gone; its write stands all the same.
+        let _ = self.answer.send(outcome);
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
+}
+
+struct Loop {
+    pool: SqlitePool,
+    connection: DatabaseConnection,
+    signals: Signals,
+    requests: mpsc::Receiver<Request>,
+    stop: CancellationToken,
+}
+
+impl Loop {
+    async fn run(mut self) {
+        let mut waiting = Vec::with_capacity(GROUP);
+        loop {
+            tokio::select! {
+                biased;
+                received = self.requests.recv_many(&mut waiting, GROUP) => if received == 0 { return },
+                () = self.stop.cancelled() => {
+                    // What is queued is still answered; what comes later is refused.
+                    self.requests.close();
+                    if self.requests.recv_many(&mut waiting, GROUP).await == 0 {
+                        return;
+                    }
+                }
+            }
+            let mut group: Vec<Box<dyn Member>> = Vec::with_capacity(waiting.len());
+            for request in waiting.drain(..) {
+                match request {
+                    Request::Write(member) if member.is_wanted() => group.push(member),
+                    Request::Write(_) => {}
+                    Request::Exclusive(grant) => {
+                        self.commit_group(std::mem::take(&mut group)).await;
+                        self.lend(grant).await;
+                    }
+                }
+            }
+            self.commit_group(group).await;
+        }
+    }
+
+    /// Lends the connection and waits until the borrower has ended its transaction.
+    async fn lend(&self, grant: oneshot::Sender<Result<Grant>>) {
+        if grant.is_closed() {
+            return;
+        }
+        match self.begin().await {
+            Err(error) => drop(grant.send(Err(error))),
+            Ok(transaction) => {
+                let (lease, returned) = oneshot::channel::<()>();
+                if grant.send(Ok(Grant { transaction, lease })).is_ok() {
+                    // Resolves when the lease is dropped, whatever became of the borrower.
+                    let _ = returned.await;
+                }
+            }
+        }
+    }
+
+    async fn commit_group(&self, mut group: Vec<Box<dyn Member>>) {
+        if group.is_empty() {
+            return;
+        }
+        let alone = group.len() == 1;
+        if !self.commit_together(&mut group).await && !alone {
+            for member in &mut group {
+                self.commit_together(std::slice::from_mut(member)).await;
+            }
+        }
+        for member in group {
+            member.answer();
+        }
+    }
+
+    /// Runs the members in one transaction. Answers `false` if it was rolled back because one of
+    /// several failed after it had changed something, so that the others must run again.
+    async fn commit_together(&self, group: &mut [Box<dyn Member>]) -> bool {
+        let transaction = match self.begin().await {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                fail_all(group, &error);
+                return true;
+            }
+        };
+        let mut effects = Effects::default();
+        for member in group.iter_mut() {
+            let mut own = Effects::default();
+            let succeeded = member.run(&mut Write::new(&transaction, Dialect::Sqlite, &mut own)).await;
+            if !succeeded && own.wrote() {
+                self.roll_back(transaction).await;
+                return false;
+            }
+            effects.merge(own);
+        }
+        if !effects.wrote() {
+            self.roll_back(transaction).await;
+            return true;
+        }
+        match transaction.commit().await {
+            Ok(()) => self.signals.committed(&effects),
+            Err(error) => {
+                let error = from_commit(error);
+                tracing::error!(error = ?error, "a commit failed");
+                fail_all(group, &error);
+                self.renew().await;
+            }
+        }
+        true
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            isolation_level: None,
+            access_mode: None,
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        };
+        self.connection.begin_with_options(options).await.map_err(from_db)
+    }
+
+    async fn roll_back(&self, transaction: DatabaseTransaction) {
+        if transaction.rollback().await.is_err() {
+            self.renew().await;
+        }
+    }
+
+    /// Replaces the connection: after a full disk or an I/O error SQLite has rolled back by itself,
+    /// and the driver's own count of open transactions can no longer be trusted.
+    async fn renew(&self) {
+        if let Ok(connection) = self.pool.acquire().await {
+            let _ = connection.close().await;
+        }
+    }
+}
+
+/// Tells every member that nothing of the group was written.
+fn fail_all(group: &mut [Box<dyn Member>], error: &Error) {
+    for member in group {
+        let mut same = Error::new(error.kind(), error.code(), error.message());
+        if let Some(after) = error.retry_after() {
+            same = same.with_retry_after(after);
+        }
+        member.fail(same);
+    }
+}

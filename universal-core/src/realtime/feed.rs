@@ -1,0 +1,84 @@
+//! The durable, numbered log of changes: the truth behind every event.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::{
+    cursor::Cursor,
+    error::Result,
+    id::{CollectionName, DocumentId, TenantId},
+    realtime::change::{Change, Image},
+};
+
+/// How far a tenant's feed reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedState {
+    /// The history its numbers belong to.
+    pub epoch: Arc<str>,
+    /// The number of the last change; 0 if there was none.
+    pub head: i64,
+    /// Changes up to and including this number are no longer kept.
+    pub floor: i64,
+}
+
+impl FeedState {
+    /// The place after the last change.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor::new(Arc::clone(&self.epoch), self.head)
+    }
+}
+
+/// Port: reads the log.
+#[async_trait]
+pub trait Feed: Send + Sync + fmt::Debug {
+    /// How far the tenant's feed reaches now.
+    ///
+    /// # Errors
+    /// `NotFound` for a tenant that does not exist; `Unavailable` and `Busy` from the database.
+    async fn state(&self, tenant: &TenantId) -> Result<FeedState>;
+
+    /// How far the feeds of these tenants reach now; unknown ones are left out.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>>;
+
+    /// The changes after `after`, at most `limit`, in order and without a gap.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>>;
+
+    /// The present rows of these documents, or, for one that is deleted, its last image: what a
+    /// replay must be allowed to show. `None` where nothing is known any more.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn present(
+        &self,
+        tenant: &TenantId,
+        documents: &[(CollectionName, DocumentId)],
+    ) -> Result<Vec<Option<Image>>>;
+
+    /// Forgets changes up to and including `through`; the numbers go on.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn trim(&self, tenant: &TenantId, through: i64) -> Result<()>;
+}
+
+/// Port: numbers the changes of committed transactions, where the database does not do it while it
+/// writes. Any number of nodes may do it at once.
+#[async_trait]
+pub trait Sequencer: Send + Sync + fmt::Debug {
+    /// Numbers what waits, at most `limit` changes of a tenant; answers each tenant's new head.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database; what was not committed is tried again.
+    async fn sequence(&self, limit: u32) -> Result<Vec<(TenantId, i64)>>;
+
+    /// Resolves when a transaction of this process has left something to number.
+    async fn woken(&self);
+}
