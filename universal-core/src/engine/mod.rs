@@ -1,3 +1,4 @@
 //! What runs for long between contracts.
 
 pub mod local;
+pub mod worker;

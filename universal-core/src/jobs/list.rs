@@ -7,10 +7,11 @@ use crate::{
         function_name::FunctionName,
         job::{Job, JobId, JobState},
     },
+    page::{Limit, Page},
 };
 
 /// Which jobs to list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ListJobs {
     /// Only jobs in this state.
@@ -21,14 +22,8 @@ pub struct ListJobs {
     pub owner: Option<UserId>,
     /// Only jobs older than this one: the `next_cursor` of the page before.
     pub before: Option<JobId>,
-    /// How many, 1 to 500.
-    pub limit: u32,
-}
-
-impl Default for ListJobs {
-    fn default() -> Self {
-        Self { state: None, function: None, owner: None, before: None, limit: 50 }
-    }
+    /// How many.
+    pub limit: Limit,
 }
 
 impl ListJobs {
@@ -73,36 +68,17 @@ impl ListJobs {
 
     /// At most `limit` jobs.
     #[must_use]
-    pub fn with_limit(mut self, limit: u32) -> Self {
+    pub fn with_limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Refuses limits out of range.
-    pub(super) fn check(&self) -> Result<()> {
-        if (1..=500).contains(&self.limit) {
-            return Ok(());
-        }
-        Err(Error::invalid("invalid-limit", "limit is 1 to 500").with_field("limit"))
-    }
-}
-
-/// One page of jobs.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct JobPage {
-    /// The jobs, newest first.
-    pub items: Vec<Job>,
-    /// For [`ListJobs::with_cursor`]; `None` on the last page.
-    pub next_cursor: Option<String>,
-}
-
-impl JobPage {
-    /// The page of `items`, which were asked for with one more than `limit` to see whether there is another.
-    pub(super) fn cut(mut items: Vec<Job>, limit: usize) -> Self {
+    /// The page of `items`, which were read with one more than the limit to see whether there is another.
+    pub(super) fn cut(&self, mut items: Vec<Job>) -> Page<Job> {
+        let limit = self.limit.get() as usize;
         let more = items.len() > limit;
         items.truncate(limit);
-        let next_cursor = items.last().filter(|_| more).map(|job| job.id.to_string());
-        Self { items, next_cursor }
+        let next = items.last().filter(|_| more).map(|job| job.id.to_string());
+        Page::new(items, next, None)
     }
 }

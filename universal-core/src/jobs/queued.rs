@@ -15,10 +15,11 @@ use crate::{
         enqueue::{Due, Enqueue},
         function::Functions,
         job::{Job, JobEvent, JobFailure, JobId, JobState},
-        list::{JobPage, ListJobs},
+        list::ListJobs,
         queue::{NewJob, Queue, Wait},
         service::{Jobs, Ran},
     },
+    page::Page,
     transaction::Transaction,
 };
 
@@ -123,8 +124,7 @@ impl Jobs for QueuedJobs {
         self.visible(caller, id).await
     }
 
-    async fn list(&self, caller: &Caller, mut list: ListJobs) -> Result<JobPage> {
-        list.check()?;
+    async fn list(&self, caller: &Caller, mut list: ListJobs) -> Result<Page<Job>> {
         if !caller.bypasses_rules() {
             let Some(user) = caller.user_id() else {
                 return Err(Error::new(
@@ -134,12 +134,12 @@ impl Jobs for QueuedJobs {
                 ));
             };
             if list.owner.as_ref().is_some_and(|owner| owner != user) {
-                return Ok(JobPage::cut(Vec::new(), 0));
+                return Ok(list.cut(Vec::new()));
             }
             list.owner = Some(user.clone());
         }
         let items = self.queue.list(caller.tenant(), &list).await?;
-        Ok(JobPage::cut(items, list.limit as usize))
+        Ok(list.cut(items))
     }
 
     async fn cancel(&self, caller: &Caller, id: &JobId) -> Result<Job> {

@@ -12,8 +12,9 @@ use crate::{
         enqueue::Enqueue,
         function::Functions,
         job::{Job, JobId},
-        list::{JobPage, ListJobs},
+        list::ListJobs,
     },
+    page::Page,
     transaction::Transaction,
 };
 
@@ -80,11 +81,12 @@ pub trait Jobs: Send + Sync + fmt::Debug {
     /// `NotFound` (`job-not-found`), also for a job that the caller may not see.
     async fn get(&self, caller: &Caller, id: &JobId) -> Result<Job>;
 
-    /// The jobs that the caller may see, newest first.
+    /// The jobs that the caller may see, newest first. The cursor of a page is the id of its last job: it gives no right to
+    /// anything, because the caller's own right is asked again with every page.
     ///
     /// # Errors
-    /// `Unauthenticated` for anonymous callers, `Invalid` for a limit out of range.
-    async fn list(&self, caller: &Caller, list: ListJobs) -> Result<JobPage>;
+    /// `Unauthenticated` for anonymous callers.
+    async fn list(&self, caller: &Caller, list: ListJobs) -> Result<Page<Job>>;
 
     /// Calls a job off. A queued job is `cancelled` at once; a running one has `cancel_requested` and is stopped by its worker
     /// within its next beat, unless it finishes first. Calling off a cancelled job changes nothing.
