@@ -44,7 +44,9 @@ pub struct Report {
 /// Whatever the backend answers.
 pub async fn run(data: &Path) -> Result<Report> {
     let (sent, mut invoices) = mpsc::channel(16);
-    let functions = Functions::builder().register("send_invoice", move |job, input| send_invoice(job, input, sent.clone())).build()?;
+    let functions = Functions::builder()
+        .register("send_invoice", move |job, input| send_invoice(job, input, sent.clone()))
+        .build()?;
     let mut settings = Settings::default();
     data.clone_into(&mut settings.data);
     let backend = Backend::builder().with_settings(settings).with_functions(functions).build().await?;
@@ -52,12 +54,12 @@ pub async fn run(data: &Path) -> Result<Report> {
     let caller = Caller::system(TenantId::default_tenant());
 
     let mut changes = backend.realtime().subscribe(&caller, Subscribe::to("orders".parse()?)).await?;
-    make_table(&backend).await?;
+    let number = next_number(&backend).await?;
 
     let order = Order { customer: "Ada".to_owned(), cents: 1250 };
-    place(&backend, &caller, &order, 1).await?;
+    place(&backend, &caller, &order, number).await?;
     // The same invoice number again: the host's own table refuses it, and the order goes with it.
-    let refused = place(&backend, &caller, &Order { customer: "Eve".to_owned(), cents: 1 }, 1).await;
+    let refused = place(&backend, &caller, &Order { customer: "Eve".to_owned(), cents: 1 }, number).await;
     if refused.is_ok() {
         return Err(Error::internal("an invoice number was used twice"));
     }
@@ -102,17 +104,35 @@ async fn send_invoice(job: JobContext, invoice: Invoice, sent: mpsc::Sender<i64>
     Ok(())
 }
 
-async fn make_table(backend: &Backend) -> Result<()> {
-    let table = "CREATE TABLE IF NOT EXISTS invoices (number BIGINT PRIMARY KEY, cents BIGINT NOT NULL, sent BOOLEAN NOT NULL)";
-    backend.transaction(|tx| Box::pin(execute(tx, table, Vec::new()))).await
+/// The number of the next invoice; the table is made at the first start.
+async fn next_number(backend: &Backend) -> Result<i64> {
+    let table =
+        "CREATE TABLE IF NOT EXISTS invoices (number BIGINT PRIMARY KEY, cents BIGINT NOT NULL, sent BOOLEAN NOT NULL)";
+    backend
+        .transaction(|tx| {
+            Box::pin(async move {
+                execute(tx, table, Vec::new()).await?;
+                let connection = connection(tx)?;
+                let last = "SELECT COALESCE(MAX(number), 0) AS last FROM invoices";
+                let last = Statement::from_string(connection.get_database_backend(), last);
+                let row = connection.query_one_raw(last).await.map_err(refused)?;
+                let last: i64 = row.ok_or_else(|| Error::internal("no row"))?.try_get("", "last").map_err(refused)?;
+                Ok(last + 1)
+            })
+        })
+        .await
 }
 
 /// A statement of the program's own, in the backend's transaction.
 async fn execute(tx: &mut Transaction<'_>, sql: &'static str, values: Vec<sea_orm::Value>) -> Result<()> {
-    let connection = tx.connection::<DatabaseTransaction>().ok_or_else(|| Error::internal("not an SQL transaction"))?;
+    let connection = connection(tx)?;
     let statement = Statement::from_sql_and_values(connection.get_database_backend(), sql, values);
     connection.execute_raw(statement).await.map_err(refused)?;
     Ok(())
+}
+
+fn connection<'c>(tx: &Transaction<'c>) -> Result<&'c DatabaseTransaction> {
+    tx.connection::<DatabaseTransaction>().ok_or_else(|| Error::internal("not an SQL transaction"))
 }
 
 fn refused(error: DbErr) -> Error {

@@ -61,7 +61,10 @@ pub async fn serve(listener: TcpListener, api: &Api, stop: impl Future<Output = 
 }
 
 /// The server's own pages, and the backend's below its path.
-async fn route(mut api: ApiService, request: Request<Incoming>) -> Result<Response<UnsyncBoxBody<Bytes, BoxError>>, Infallible> {
+async fn route(
+    mut api: ApiService,
+    request: Request<Incoming>,
+) -> Result<Response<UnsyncBoxBody<Bytes, BoxError>>, Infallible> {
     if request.uri().path().starts_with(MOUNT) {
         let response = api.ready().await?.call(request).await?;
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
@@ -70,7 +73,8 @@ async fn route(mut api: ApiService, request: Request<Incoming>) -> Result<Respon
         "/" => (StatusCode::OK, "a page of the host's own\n"),
         _ => (StatusCode::NOT_FOUND, "the host knows no such page\n"),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync());
+    let mut response =
+        Response::new(Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {}).boxed_unsync());
     *response.status_mut() = status;
     Ok(response)
 }

@@ -88,7 +88,8 @@ impl Program {
         let address = listener.local_addr().map_err(Failure::Io)?;
         let admin = settings.admin_email.clone().zip(settings.admin_password.clone());
         let public_url = settings.public_url.clone();
-        let backend = Backend::builder().with_settings(settings).with_functions(functions::functions()?).build().await?;
+        let backend =
+            Backend::builder().with_settings(settings).with_functions(functions::functions()?).build().await?;
         if let Some((email, password)) = admin {
             first_admin(&backend, &email, &password).await?;
         }
