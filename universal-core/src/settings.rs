@@ -115,9 +115,10 @@ impl Settings {
         let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let file = vars.iter().find(|(name, _)| name == "UNIVERSAL_CONFIG");
         let mut settings = match file {
-            Some((_, path)) => Self::from_toml(&std::fs::read_to_string(path).map_err(|error| {
-                variable("UNIVERSAL_CONFIG", &format!("the file cannot be read: {error}"))
-            })?)?,
+            Some((_, path)) => Self::from_toml(
+                &std::fs::read_to_string(path)
+                    .map_err(|error| variable("UNIVERSAL_CONFIG", &format!("the file cannot be read: {error}")))?,
+            )?,
             None => Self::default(),
         };
         for (name, value) in vars {
@@ -191,14 +192,17 @@ mod tests {
     fn the_environment_is_read_and_typing_errors_are_found() {
         let settings = from(&[("PORT", "9000"), ("UNIVERSAL_SQLITE_SYNCHRONOUS", "normal"), ("PATH", "/bin")]).unwrap();
         assert_eq!((settings.port, settings.sqlite_synchronous), (9000, Synchronous::Normal));
-        for (name, value) in [("PORT", "x"), ("PORT", "70000"), ("UNIVERSAL_MASTERKEY", "1"), ("UNIVERSAL_PUBLIC_URL", "x")] {
+        for (name, value) in
+            [("PORT", "x"), ("PORT", "70000"), ("UNIVERSAL_MASTERKEY", "1"), ("UNIVERSAL_PUBLIC_URL", "x")]
+        {
             assert_eq!(from(&[(name, value)]).unwrap_err().code(), "invalid-settings", "{name}={value}");
         }
     }
 
     #[test]
     fn secrets_do_not_show() {
-        let settings = from(&[("DATABASE_URL", "postgres://u:canary@h/d"), ("UNIVERSAL_MASTER_KEY", "canary")]).unwrap();
+        let settings =
+            from(&[("DATABASE_URL", "postgres://u:canary@h/d"), ("UNIVERSAL_MASTER_KEY", "canary")]).unwrap();
         assert!(!format!("{settings:?}").contains("canary"));
         let error = Settings::from_toml("admin_password = canary").unwrap_err();
         assert!(!format!("{error:?}").contains("canary"), "{error:?}");

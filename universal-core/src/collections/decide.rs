@@ -103,14 +103,9 @@ pub fn taken() -> Error {
     Error::new(ErrorKind::Conflict, "document-exists", "a document with this id exists already").with_field("id")
 }
 
-fn existing<'a>(
-    caller: &Caller,
-    current: Option<&'a Document>,
-    precondition: &Precondition,
-) -> Result<&'a Document> {
+fn existing<'a>(caller: &Caller, current: Option<&'a Document>, precondition: &Precondition) -> Result<&'a Document> {
     rule::signed_in(caller)?;
-    let current =
-        current.filter(|document| rule::may_read(caller, document.owner.as_ref())).ok_or_else(not_found)?;
+    let current = current.filter(|document| rule::may_read(caller, document.owner.as_ref())).ok_or_else(not_found)?;
     if !precondition.is_met_by(Some(&current.revision)) {
         return Err(stale(precondition));
     }

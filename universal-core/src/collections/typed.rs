@@ -57,12 +57,7 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Collection<T> {
     ///
     /// # Errors
     /// As [`Collections::write_in`]; `Invalid` if `value` is no JSON object.
-    pub async fn create_in(
-        &self,
-        transaction: &mut Transaction<'_>,
-        caller: &Caller,
-        value: &T,
-    ) -> Result<Typed<T>> {
+    pub async fn create_in(&self, transaction: &mut Transaction<'_>, caller: &Caller, value: &T) -> Result<Typed<T>> {
         let document = NewDocument::new(object(value)?);
         let write = DocumentWrite::Create { collection: self.name.clone(), document };
         typed(self.collections.write_in(transaction, caller, write).await?.into_document())

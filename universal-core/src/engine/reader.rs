@@ -171,7 +171,8 @@ impl Reader {
             let bare = matches!(kind, DeliveryKind::Delete | DeliveryKind::Leave);
             !replayed || bare || self.view.may_see(present.get(&key(&entry.change)))
         });
-        let ready = ready.map(|(entry, kind)| Delivery::new(self.at(entry.change.seq), *kind, Arc::clone(&entry.change)));
+        let ready =
+            ready.map(|(entry, kind)| Delivery::new(self.at(entry.change.seq), *kind, Arc::clone(&entry.change)));
         let ready: VecDeque<_> = ready.collect();
         if let Some(last) = entries.last() {
             self.position = last.change.seq;

@@ -4,12 +4,14 @@
 //! read), `write` (how to write) and `dialect` (what differs).
 
 pub(crate) mod auth;
+pub(crate) mod catalog;
 pub(crate) mod collections;
 pub(crate) mod connection;
 pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod feed;
 pub(crate) mod jobs;
+pub(crate) mod lower;
 pub mod migration;
 pub(crate) mod open;
 pub(crate) mod statement;

@@ -97,12 +97,7 @@ async fn insert(write: &mut Write<'_>, caller: &Caller, document: Document) -> R
     Ok(Some(document))
 }
 
-async fn update(
-    write: &mut Write<'_>,
-    caller: &Caller,
-    current: Option<Document>,
-    after: Document,
-) -> Result<Written> {
+async fn update(write: &mut Write<'_>, caller: &Caller, current: Option<Document>, after: Document) -> Result<Written> {
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -117,12 +112,7 @@ async fn update(
     Ok(Written::Updated(after))
 }
 
-async fn delete(
-    write: &mut Write<'_>,
-    caller: &Caller,
-    current: Option<Document>,
-    now: Timestamp,
-) -> Result<Written> {
+async fn delete(write: &mut Write<'_>, caller: &Caller, current: Option<Document>, now: Timestamp) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
     let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";

@@ -1,0 +1,21 @@
+//! Expressions and sort orders as SQL, with the meaning that `expr` and `json::order` give them.
+//!
+//! The SQL is over columns `id, body, revision, owner_id, created_at, updated_at`. A condition is TRUE, FALSE or NULL,
+//! where NULL is an error of the expression: SQL's three values are those of the language. Everything that a caller
+//! wrote is bound; the text depends on the shape of the expression alone. Nothing in it can raise: a cast stands only
+//! behind a check of the type.
+//!
+//! On SQLite equality is equality of canonical text, so bodies there must be what `json::Object::to_text` gave.
+
+mod binds;
+mod condition;
+mod postgres;
+mod scaled;
+mod sort;
+mod sqlite;
+mod term;
+#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+mod tests;
+
+pub(crate) use condition::{Lowered, lower};
+pub(crate) use sort::{SortBound, SortTerms, sort_bounds, sort_terms};
