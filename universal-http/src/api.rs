@@ -10,13 +10,14 @@ use universal_core::{
     error::{Error, Result},
     id::TenantId,
     realtime::Realtime,
+    storage::Storage,
 };
 
 use crate::{
     limits::Limits,
     middleware::{AuthLayer, Authenticator, MetricsSource, authenticate::TokenVerifier, metrics::Metrics},
     route::Router,
-    routes::{collections, operations, realtime},
+    routes::{collections, operations, realtime, storage},
     service::ApiService,
     state::State,
 };
@@ -103,6 +104,7 @@ impl fmt::Debug for Api {
 pub struct ApiBuilder {
     collections: Option<Arc<dyn Collections>>,
     realtime: Option<Arc<dyn Realtime>>,
+    storage: Option<Arc<dyn Storage>>,
     tokens: Option<Arc<dyn TokenVerifier>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
@@ -123,6 +125,12 @@ impl ApiBuilder {
     /// Lends the change feed: `/realtime` and `/realtime/sse`.
     pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
         self.realtime = Some(service);
+        self
+    }
+
+    /// Lends the files: `/storage`.
+    pub fn storage(mut self, service: Arc<dyn Storage>) -> Self {
+        self.storage = Some(service);
         self
     }
 
@@ -212,6 +220,9 @@ impl ApiBuilder {
                 }
                 if let Some(realtime) = &self.realtime {
                     router.mount(realtime::ROUTES, realtime)?;
+                }
+                if let Some(storage) = &self.storage {
+                    router.mount(storage::ROUTES, storage)?;
                 }
             }
             Part::Admin => {}
