@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod auth;
+pub mod backend;
+pub mod builder;
 pub mod caller;
 pub mod clock;
 pub mod collections;
@@ -25,6 +27,7 @@ pub mod settings;
 pub mod storage;
 pub mod transaction;
 
+pub use backend::Backend;
 pub use caller::Caller;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::Cursor;

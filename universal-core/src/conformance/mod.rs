@@ -1,4 +1,9 @@
 //! Suites that every implementation of a service must pass.
 
+#[macro_use]
+mod expect;
+
 pub mod auth;
 pub mod case;
+pub mod collections;
+pub mod realtime;

@@ -1,9 +1,9 @@
 //! Opening a database: pools, pragmas, migrations.
 
+#[cfg(feature = "sqlite")]
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-#[cfg(feature = "sqlite")]
-use std::{path::Path, str::FromStr as _};
 
 use sea_orm::DatabaseConnection;
 #[cfg(feature = "postgres")]
@@ -77,12 +77,10 @@ impl Database {
         folder: Option<tempfile::TempDir>,
     ) -> Result<Self> {
         use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
-        let file = SqliteConnectOptions::from_str("sqlite::memory:")
-            .map_err(Error::internal)?
+        let file = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
             .synchronous(synchronous)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
@@ -90,7 +88,9 @@ impl Database {
             .pragma("cache_size", "-16384")
             .statement_cache_capacity(200);
         let writing = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
-        let writing = writing.connect_with(file.clone()).await.map_err(|error| unavailable(error.to_string()))?;
+        // Not among the reader's options: SQLite writes the file's header for it, even with what is there.
+        let writable = file.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+        let writing = writing.connect_with(writable).await.map_err(|error| unavailable(error.to_string()))?;
         let migrating = SqlxSqliteConnector::from_sqlx_sqlite_pool(writing.clone());
         Migrator::up(&migrating, None).await.map_err(from_db)?;
         let reading = SqlitePoolOptions::new()

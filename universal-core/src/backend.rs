@@ -1,0 +1,228 @@
+//! A backend: one of each service, and what they share.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::{Auth, User},
+    builder::Builder,
+    caller::Caller,
+    collections::{Collection, Collections},
+    drivers::sql::connection::Database,
+    error::Result,
+    id::{CollectionName, TenantId},
+    realtime::Realtime,
+    settings::Settings,
+    transaction::Transaction,
+};
+
+/// How long `shutdown` waits for running jobs and tasks.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Users, documents, files, jobs and realtime behind one handle. Cheap to clone.
+///
+/// It opens no listener, installs nothing process-wide and keeps no statics: two of them live in one
+/// process. Call [`shutdown`](Self::shutdown) before the process ends; without it nothing that was
+/// acknowledged is lost, but running jobs are only noticed when their leases end.
+///
+/// ```
+/// use universal_core::{Backend, Caller, TenantId, collections::NewDocument, json::Object};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> universal_core::Result<()> {
+/// let backend = Backend::in_memory().await?;
+/// let caller = Caller::system(TenantId::default_tenant());
+/// let body = Object::parse(br#"{"title": "buy milk"}"#)?;
+/// let created = backend.collections().create(&caller, &"todos".parse()?, NewDocument::new(body)).await?;
+/// let read = backend.collections().get(&caller, &"todos".parse()?, &created.id).await?;
+/// assert_eq!(read.value.revision, created.revision);
+/// backend.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Backend {
+    pub(crate) parts: Arc<Parts>,
+}
+
+pub(crate) struct Parts {
+    pub(crate) auth: Arc<dyn Auth>,
+    pub(crate) collections: Arc<dyn Collections>,
+    pub(crate) realtime: Arc<dyn Realtime>,
+    pub(crate) database: Database,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) summary: Summary,
+}
+
+/// What a backend stands on, in words for a person.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// The database.
+    pub database: String,
+    /// Where files are.
+    pub files: String,
+    /// How mails go out, if they do.
+    pub mail: String,
+}
+
+impl Backend {
+    /// The embedded default in the folder `data`: SQLite, files on the local disk (feature `fs`, else
+    /// in memory), signals inside the process. The folder is made if it is not there; keys are in
+    /// `keys/` with mode 0600.
+    ///
+    /// # Errors
+    /// `Unavailable` if the folder or the database cannot be opened.
+    pub async fn open(data: impl AsRef<Path>) -> Result<Self> {
+        let mut settings = Settings::default();
+        data.as_ref().clone_into(&mut settings.data);
+        Self::builder().with_settings(settings).build().await
+    }
+
+    /// A backend for tests: a SQLite file in a temporary folder that nobody waits for to reach the
+    /// disk, files in memory. Everything goes away with it.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no room for temporary files.
+    pub async fn in_memory() -> Result<Self> {
+        Self::builder().in_memory().build().await
+    }
+
+    /// A backend with parts of the host's choice.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Accounts, sessions and tokens.
+    #[must_use]
+    pub fn auth(&self) -> &Arc<dyn Auth> {
+        &self.parts.auth
+    }
+
+    /// Documents.
+    #[must_use]
+    pub fn collections(&self) -> &Arc<dyn Collections> {
+        &self.parts.collections
+    }
+
+    /// Subscriptions.
+    #[must_use]
+    pub fn realtime(&self) -> &Arc<dyn Realtime> {
+        &self.parts.realtime
+    }
+
+    /// The documents of a collection as values of a Rust type.
+    ///
+    /// # Errors
+    /// `Invalid` if `name` is no name of a collection.
+    pub fn collection<T: serde::Serialize + serde::de::DeserializeOwned + Send + Sync>(
+        &self,
+        name: &str,
+    ) -> Result<Collection<T>> {
+        Ok(Collection::new(CollectionName::new(name)?, Arc::clone(&self.parts.collections)))
+    }
+
+    /// What the backend stands on, for a start-up message.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.parts.summary
+    }
+
+    /// Makes sure that the tenant `default` has an administrator with this address.
+    ///
+    /// # Errors
+    /// As [`Auth::create_admin`].
+    pub async fn create_admin(&self, email: &str, password: &SecretString) -> Result<User> {
+        self.parts.auth.create_admin(&Caller::system(TenantId::default_tenant()), email, password).await
+    }
+
+    /// Runs `body` in one transaction: what the services' `…_in` methods and the host's own
+    /// statements do in it happens together or not at all. It may take 5 s; on SQLite nobody else
+    /// writes meanwhile, so do nothing slow in it.
+    ///
+    /// The host's statements go to `tx.connection::<sea_orm::DatabaseTransaction>()`.
+    ///
+    /// ```
+    /// # use universal_core::{Backend, Caller, TenantId};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Todo { title: String }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> universal_core::Result<()> {
+    /// # let backend = Backend::in_memory().await?;
+    /// let caller = Caller::system(TenantId::default_tenant());
+    /// let todos = backend.collection::<Todo>("todos")?;
+    /// let (a, b) = backend.transaction(|tx| Box::pin(async move {
+    ///     let a = todos.create_in(tx, &caller, &Todo { title: "first".into() }).await?;
+    ///     let b = todos.create_in(tx, &caller, &Todo { title: "second".into() }).await?;
+    ///     Ok((a.id, b.id))
+    /// })).await?;
+    /// # assert_ne!(a, b);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What `body` answers; `Timeout` after 5 s; `OutcomeUnknown` if the connection was lost while
+    /// committing. Writing from inside `body` beside `tx` is a `Conflict`, not a deadlock.
+    pub async fn transaction<T, F>(&self, body: F) -> Result<T>
+    where
+        T: Send,
+        F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
+    {
+        self.parts.database.transaction(body).await
+    }
+
+    /// Takes part in a transaction that the host opened on the same database and will end itself. On
+    /// SQLite it must be IMMEDIATE. After the commit call [`notify`](Self::notify); without it,
+    /// subscribers and workers notice at their next poll.
+    #[must_use]
+    pub fn join<'c>(&self, transaction: &'c sea_orm::DatabaseTransaction) -> Transaction<'c> {
+        self.parts.database.lend(transaction)
+    }
+
+    /// What a joined transaction must tell others when the host has committed it. Take it before the
+    /// commit, which ends the borrow, and give it to [`notify`](Self::notify) after.
+    #[must_use]
+    pub fn signals_of(&self, transaction: Transaction<'_>) -> crate::drivers::sql::transaction::Signalled {
+        self.parts.database.signalled(transaction)
+    }
+
+    /// Wakes subscribers and workers after the host has committed a joined transaction.
+    pub fn notify(&self, signalled: &crate::drivers::sql::transaction::Signalled) {
+        self.parts.database.notify(signalled);
+    }
+
+    /// Whether the database answers: what `/readyz` asks.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Busy` if it does not, and when the backend is shutting down.
+    pub async fn ready(&self) -> Result<()> {
+        self.parts.database.ping().await
+    }
+
+    /// Resolves when [`shutdown`](Self::shutdown) has been called.
+    pub async fn stopping(&self) {
+        self.parts.stop.cancelled().await;
+    }
+
+    /// Stops: subscriptions end, no job is claimed any more, running jobs have 20 s to finish and are
+    /// then released, writes that wait are answered, connections are closed.
+    pub async fn shutdown(&self) {
+        self.parts.stop.cancel();
+        self.parts.tasks.close();
+        let _ = tokio::time::timeout(DRAIN, self.parts.tasks.wait()).await;
+        self.parts.database.shutdown().await;
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // A backend that is dropped without `shutdown` must not leave tasks behind.
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backend").field("summary", &self.parts.summary).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,214 @@
+//! From settings and lent parts to a backend. The one file that names drivers.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::{AuthKeys, AuthOptions},
+    backend::{Backend, Parts, Summary},
+    clock::{SharedClock, SystemClock},
+    collections::list_cursor::CursorKey,
+    drivers::sql::{
+        auth::SqlAuth,
+        collections::SqlCollections,
+        connection::{Database, Signals},
+        dialect::Dialect,
+        feed::SqlFeed,
+        open::OpenOptions,
+    },
+    engine::{hub::Hub, local::LocalBus, relay},
+    error::{Error, Result},
+    realtime::{Bus, Feed},
+    secret::MasterKey,
+    settings::{Settings, Synchronous},
+};
+
+/// Puts a [`Backend`] together. Whatever is not given is the embedded default.
+#[derive(Debug)]
+#[must_use]
+pub struct Builder {
+    settings: Settings,
+    in_memory: bool,
+    clock: SharedClock,
+    auth: Option<AuthOptions>,
+    #[cfg(feature = "postgres")]
+    connection: Option<sea_orm::DatabaseConnection>,
+    master_key: Option<MasterKey>,
+    transaction_limit: Duration,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self {
+            settings: Settings::default(),
+            in_memory: false,
+            clock: Arc::new(SystemClock),
+            auth: None,
+            #[cfg(feature = "postgres")]
+            connection: None,
+            master_key: None,
+            transaction_limit: Duration::from_secs(5),
+        }
+    }
+
+    /// With these settings.
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// With a temporary SQLite file and files in memory, for tests.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// With a clock of the host's.
+    pub fn with_clock(mut self, clock: SharedClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With other limits and lifetimes of sign-in.
+    pub fn with_auth_options(mut self, options: AuthOptions) -> Self {
+        self.auth = Some(options);
+        self
+    }
+
+    /// With a master key of the host's.
+    pub fn with_master_key(mut self, key: MasterKey) -> Self {
+        self.master_key = Some(key);
+        self
+    }
+
+    /// How long [`Backend::transaction`] may take; 5 s.
+    pub fn with_transaction_limit(mut self, limit: Duration) -> Self {
+        self.transaction_limit = limit;
+        self
+    }
+
+    /// On a PostgreSQL pool that the host has opened. It stays the host's: nobody else's statements
+    /// are changed, but the pool is closed by [`Backend::shutdown`].
+    #[cfg(feature = "postgres")]
+    pub fn with_postgres_connection(mut self, connection: sea_orm::DatabaseConnection) -> Self {
+        self.connection = Some(connection);
+        self
+    }
+
+    /// Opens the database, brings its tables up to date and starts what runs in the background.
+    ///
+    /// # Errors
+    /// `Invalid` for settings that do not fit together; `Unavailable` if a part cannot be reached.
+    pub async fn build(mut self) -> Result<Backend> {
+        let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
+        let (database, shown) = self.database(Signals::new(Arc::clone(&bus))).await?;
+        let master = self.master_key(database.dialect()).await?;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+
+        let options = self.auth.take().unwrap_or_default();
+        let keys = Arc::new(AuthKeys::derive(&master)?);
+        let auth = Arc::new(SqlAuth::new(database.clone(), keys, Arc::clone(&self.clock), options)?);
+
+        let cursors = CursorKey::new(master.derive("list-cursor-v1"));
+        let collections = Arc::new(SqlCollections::new(database.clone(), Arc::clone(&self.clock), cursors));
+
+        let feed = Arc::new(SqlFeed::new(database.clone()));
+        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone());
+        tasks.spawn(hub.clone().run());
+        if database.dialect() == Dialect::Postgres {
+            tasks.spawn(relay::run(feed, bus, stop.clone()));
+        }
+
+        let summary = Summary { database: shown, files: String::new(), mail: String::new() };
+        Ok(Backend {
+            parts: Arc::new(Parts { auth, collections, realtime: Arc::new(hub), database, tasks, stop, summary }),
+        })
+    }
+
+    async fn database(&mut self, signals: Signals) -> Result<(Database, String)> {
+        let options = OpenOptions {
+            transaction_limit: self.transaction_limit,
+            connections: self.settings.database_connections,
+            full_sync: self.settings.sqlite_synchronous == Synchronous::Full,
+        };
+        #[cfg(feature = "postgres")]
+        if let Some(connection) = self.connection.take() {
+            let database = Database::lent_postgres(connection, &options, signals).await?;
+            return Ok((database, "PostgreSQL, on the host's pool".to_owned()));
+        }
+        let url = self.settings.database_url.as_ref().map_or("", |url| url.expose_secret());
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            return self.postgres(&options, signals).await;
+        }
+        self.sqlite(&options, signals).await
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn postgres(&self, options: &OpenOptions, signals: Signals) -> Result<(Database, String)> {
+        let url = self.settings.database_url.as_ref().map_or("", |url| url.expose_secret());
+        Ok((Database::open_postgres(url, options, signals).await?, "PostgreSQL".to_owned()))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_async, reason = "the same shape as with the feature")]
+    async fn postgres(&self, _: &OpenOptions, _: Signals) -> Result<(Database, String)> {
+        Err(invalid("database_url", "this program was built without the feature `postgres`"))
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn sqlite(&self, options: &OpenOptions, signals: Signals) -> Result<(Database, String)> {
+        if self.in_memory {
+            return Ok((Database::open_temporary(options, signals).await?, "SQLite, temporary".to_owned()));
+        }
+        let url = self.settings.database_url.as_ref().map(|url| url.expose_secret());
+        let path = match url {
+            None => self.settings.data.join("universal.sqlite"),
+            Some(url) => match url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")) {
+                Some(path) if !path.is_empty() => path.into(),
+                _ => return Err(invalid("database_url", "it is `postgres://…` or `sqlite:path`")),
+            },
+        };
+        if let Some(folder) = path.parent() {
+            tokio::fs::create_dir_all(folder).await.map_err(|error| {
+                Error::new(
+                    crate::error::ErrorKind::Unavailable,
+                    "data-folder-unavailable",
+                    "the data folder cannot be made; check its place and rights",
+                )
+                .with_source(error)
+            })?;
+        }
+        let database = Database::open_sqlite(&path, options, signals).await?;
+        Ok((database, format!("SQLite in {}", path.display())))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    #[expect(clippy::unused_async, reason = "the same shape as with the feature")]
+    async fn sqlite(&self, _: &OpenOptions, _: Signals) -> Result<(Database, String)> {
+        Err(invalid("database_url", "this program was built without the feature `sqlite`; give a PostgreSQL URL"))
+    }
+
+    async fn master_key(&mut self, dialect: Dialect) -> Result<MasterKey> {
+        if let Some(key) = self.master_key.take() {
+            return Ok(key);
+        }
+        if let Some(text) = &self.settings.master_key {
+            return MasterKey::from_hex(text.expose_secret());
+        }
+        match dialect {
+            _ if self.in_memory => MasterKey::generate(),
+            Dialect::Sqlite => MasterKey::load_or_create(&self.settings.data.join("keys").join("master.key")).await,
+            Dialect::Postgres => Err(invalid(
+                "master_key",
+                "with PostgreSQL every node needs the same master key: set UNIVERSAL_MASTER_KEY to 64 hexadecimal \
+                 digits (`openssl rand -hex 32`)",
+            )),
+        }
+    }
+}
+
+fn invalid(field: &str, message: &str) -> Error {
+    Error::invalid("invalid-settings", message).with_field(field)
+}
