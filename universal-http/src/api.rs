@@ -6,15 +6,17 @@ use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use universal_core::{
     clock::{Clock, SharedClock, SystemClock},
+    collections::Collections,
     error::{Error, Result},
     id::TenantId,
+    realtime::Realtime,
 };
 
 use crate::{
     limits::Limits,
     middleware::{AuthLayer, Authenticator, MetricsSource, authenticate::TokenVerifier, metrics::Metrics},
     route::Router,
-    routes::operations,
+    routes::{collections, operations, realtime},
     service::ApiService,
     state::State,
 };
@@ -99,6 +101,8 @@ impl fmt::Debug for Api {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ApiBuilder {
+    collections: Option<Arc<dyn Collections>>,
+    realtime: Option<Arc<dyn Realtime>>,
     tokens: Option<Arc<dyn TokenVerifier>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
@@ -110,6 +114,18 @@ pub struct ApiBuilder {
 }
 
 impl ApiBuilder {
+    /// Lends the documents: `/db`.
+    pub fn collections(mut self, service: Arc<dyn Collections>) -> Self {
+        self.collections = Some(service);
+        self
+    }
+
+    /// Lends the change feed: `/realtime` and `/realtime/sse`.
+    pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
+        self.realtime = Some(service);
+        self
+    }
+
     /// Lends the host's own way to know who asks.
     pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
         self.authenticator = Some(authenticator);
@@ -190,7 +206,14 @@ impl ApiBuilder {
     /// Every table, each on its side, if its service was lent.
     fn mount(&self, part: Part, router: &mut Router) -> Result<()> {
         match part {
-            Part::Public => {}
+            Part::Public => {
+                if let Some(collections) = &self.collections {
+                    router.mount(collections::ROUTES, collections)?;
+                }
+                if let Some(realtime) = &self.realtime {
+                    router.mount(realtime::ROUTES, realtime)?;
+                }
+            }
             Part::Admin => {}
             Part::Operations => {
                 router.mount(operations::ROUTES, &Arc::new(operations::Checks::new(self.ready.clone())))?

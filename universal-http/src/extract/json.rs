@@ -36,10 +36,10 @@ pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
 /// `bytes` as a `T`. Give `T` `#[serde(deny_unknown_fields)]`.
 ///
 /// # Errors
-/// `Invalid` with code `malformed-json` and a position, or `invalid-body` and a JSON pointer.
+/// `Invalid` with code `invalid-json` and a position, or `invalid-body` and a JSON pointer.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Error::invalid("malformed-json", "the body is not UTF-8").with_position(error.valid_up_to())
+        Error::invalid("invalid-json", "the body is not UTF-8").with_position(error.valid_up_to())
     })?;
     serde_json::from_str(text).map_err(|error| explain(text, &error))
 }
@@ -64,9 +64,9 @@ fn explain(text: &str, error: &serde_json::Error) -> Error {
             Error::invalid("invalid-body", sentence.chars().take(300).collect::<String>()).with_field(pointer)
         }
         _ if text.trim().is_empty() => {
-            Error::invalid("malformed-json", "the body is empty; send JSON").with_position(0)
+            Error::invalid("invalid-json", "the body is empty; send JSON").with_position(0)
         }
-        _ => Error::invalid("malformed-json", format!("the body is not JSON: {sentence}")).with_position(position),
+        _ => Error::invalid("invalid-json", format!("the body is not JSON: {sentence}")).with_position(position),
     }
 }
 
@@ -182,11 +182,11 @@ mod tests {
 
     #[test]
     fn syntax_errors_have_a_position() {
-        assert_eq!(fail(r#"{"name":}"#).0, "malformed-json");
-        assert_eq!(fail("").0, "malformed-json");
+        assert_eq!(fail(r#"{"name":}"#).0, "invalid-json");
+        assert_eq!(fail("").0, "invalid-json");
         assert_eq!(fail("{\"name\":\n\"a\" x}").2, Some(14));
         let deep = "[".repeat(1000);
-        assert_eq!(parse::<serde_json::Value>(&deep.into()).unwrap_err().code(), "malformed-json");
+        assert_eq!(parse::<serde_json::Value>(&deep.into()).unwrap_err().code(), "invalid-json");
         assert_eq!(parse::<Outer>(&Bytes::from_static(b"\xff")).unwrap_err().position(), Some(0));
     }
 

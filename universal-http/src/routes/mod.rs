@@ -1,3 +1,5 @@
 //! The subjects: one folder each, with its table of routes in `mod.rs`.
 
+pub(crate) mod collections;
 pub(crate) mod operations;
+pub(crate) mod realtime;

@@ -1,0 +1,114 @@
+//! The handlers.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use universal_core::{
+    collections::{Collections, ListQuery, NewDocument},
+    error::{Error, Result},
+    id::{CollectionName, DocumentId},
+    json::Object,
+};
+
+use super::{answer, condition};
+use crate::{
+    context::Context,
+    extract::page,
+    response::{self, Response},
+};
+
+/// `GET /db/{collection}?filter=&sort=&limit=&cursor=`
+pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
+    let collection = collection(&cx)?;
+    let mut query = cx.query()?;
+    let mut list = ListQuery::new().with_limit(page::limit(&mut query)?);
+    if let Some(filter) = query.take("filter").filter(|text| !text.trim().is_empty()) {
+        list = list.with_filter(&filter)?;
+    }
+    if let Some(sort) = query.take("sort").filter(|text| !text.is_empty()) {
+        list = list.with_sort(&sort)?;
+    }
+    if let Some(cursor) = query.take("cursor").filter(|text| !text.is_empty()) {
+        list = list.with_cursor(cursor);
+    }
+    query.finish()?;
+    let found = service.list(cx.caller(), &collection, &list).await?;
+    answer::page(&found.value, &found.cursor)
+}
+
+/// `POST /db/{collection}`: an `id` in the body is the new document's.
+pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
+    let collection = collection(&cx)?;
+    cx.no_query()?;
+    condition::none(&cx)?;
+    let mut body = Object::parse(&cx.json_bytes().await?)?;
+    let id = body.take_id()?.map(|id| DocumentId::new(id).map_err(|error| error.with_field("/id"))).transpose()?;
+    let document = NewDocument::new(body);
+    let document = match id {
+        Some(id) => document.with_id(id),
+        None => document,
+    };
+    let created = service.create(cx.caller(), &collection, document).await?;
+    answer::created(&cx, &created)
+}
+
+/// `GET /db/{collection}/{id}`, 304 if the caller has this revision.
+pub(crate) async fn get(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
+    let (collection, id) = (collection(&cx)?, id(&cx)?);
+    cx.no_query()?;
+    let known = cx.if_none_match()?;
+    let found = service.get(cx.caller(), &collection, &id).await?;
+    if known.is_some_and(|tags| tags.matches(found.value.revision.as_str())) {
+        return answer::not_modified(&found.value, &found.cursor);
+    }
+    answer::document(StatusCode::OK, &found.value, Some(&found.cursor))
+}
+
+/// `PUT /db/{collection}/{id}`: replaces or creates.
+pub(crate) async fn replace(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
+    let (collection, id) = (collection(&cx)?, id(&cx)?);
+    cx.no_query()?;
+    let precondition = condition::of_write(&cx)?;
+    let body = without_id(Object::parse(&cx.json_bytes().await?)?, &id)?;
+    let written = service.replace(cx.caller(), &collection, &id, body, precondition).await?;
+    if written.is_created() {
+        return answer::created(&cx, &written.into_document());
+    }
+    answer::document(StatusCode::OK, &written.into_document(), None)
+}
+
+/// `PATCH /db/{collection}/{id}`: RFC 7396 and field operations.
+pub(crate) async fn patch(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
+    let (collection, id) = (collection(&cx)?, id(&cx)?);
+    cx.no_query()?;
+    let precondition = condition::of_write(&cx)?;
+    let patch = without_id(Object::parse_patch(&cx.json_bytes().await?)?, &id)?;
+    let document = service.patch(cx.caller(), &collection, &id, patch, precondition).await?;
+    answer::document(StatusCode::OK, &document, None)
+}
+
+/// `DELETE /db/{collection}/{id}`
+pub(crate) async fn delete(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
+    let (collection, id) = (collection(&cx)?, id(&cx)?);
+    cx.no_query()?;
+    service.delete(cx.caller(), &collection, &id, condition::of_write(&cx)?).await?;
+    Ok(response::no_content())
+}
+
+fn collection(cx: &Context) -> Result<CollectionName> {
+    CollectionName::new(cx.param("collection")?)
+}
+
+fn id(cx: &Context) -> Result<DocumentId> {
+    DocumentId::new(cx.param("id")?)
+}
+
+/// A body may repeat the id of its path, so that what was read can be sent back; another id is a mistake.
+fn without_id(mut body: Object, id: &DocumentId) -> Result<Object> {
+    match body.take_id()? {
+        Some(other) if other != id.as_str() => {
+            Err(Error::invalid("id-mismatch", "the id in the body is not the id in the path").with_field("/id"))
+        }
+        _ => Ok(body),
+    }
+}

@@ -1,0 +1,21 @@
+//! Documents: `/db/{collection}` and `/db/{collection}/{id}`.
+
+mod answer;
+mod condition;
+mod documents;
+
+use universal_core::collections::Collections;
+
+use crate::route::Route;
+
+pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
+    Route::get("/db/{collection}", "collections.list", |service, cx| Box::pin(documents::list(service, cx))).with_head(),
+    Route::post("/db/{collection}", "collections.create", |service, cx| Box::pin(documents::create(service, cx))),
+    Route::get("/db/{collection}/{id}", "collections.get", |service, cx| Box::pin(documents::get(service, cx)))
+        .with_head(),
+    Route::put("/db/{collection}/{id}", "collections.replace", |service, cx| Box::pin(documents::replace(service, cx))),
+    Route::patch("/db/{collection}/{id}", "collections.patch", |service, cx| Box::pin(documents::patch(service, cx))),
+    Route::delete("/db/{collection}/{id}", "collections.delete", |service, cx| {
+        Box::pin(documents::delete(service, cx))
+    }),
+];

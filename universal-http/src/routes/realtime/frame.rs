@@ -1,0 +1,239 @@
+//! What stands on the wire, version 1: the frames of a WebSocket, and the data of SSE events.
+
+use serde::{Deserialize, Serialize};
+use universal_core::{
+    cursor::Cursor,
+    error::{Error, Result},
+    realtime::Delivery,
+};
+
+/// The longest `ref` in bytes.
+const MAX_REF: usize = 64;
+
+/// What a client sends.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum ClientFrame {
+    /// Credentials, or newer ones of the same user.
+    Auth { token: String },
+    Subscribe {
+        #[serde(rename = "ref")]
+        reference: String,
+        collection: String,
+        id: Option<String>,
+        filter: Option<String>,
+        since: Option<String>,
+    },
+    Unsubscribe {
+        #[serde(rename = "ref")]
+        reference: String,
+    },
+    Ping {},
+}
+
+impl ClientFrame {
+    /// # Errors
+    /// `Invalid` for a text that is no frame.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let frame: Self = serde_json::from_str(text).map_err(|error| {
+            let sentence = error.to_string();
+            let sentence = sentence.split(" at line ").next().unwrap_or_default();
+            Error::invalid("invalid-frame", format!("the frame was not understood: {}", cut(sentence, 200)))
+        })?;
+        let reference = match &frame {
+            Self::Subscribe { reference, .. } | Self::Unsubscribe { reference } => Some(reference),
+            Self::Auth { .. } | Self::Ping {} => None,
+        };
+        match reference {
+            Some(reference) if reference.is_empty() || reference.len() > MAX_REF => {
+                Err(Error::invalid("invalid-frame", format!("`ref` is a text of 1 to {MAX_REF} bytes")).with_field("/ref"))
+            }
+            _ => Ok(frame),
+        }
+    }
+}
+
+/// What the server says.
+#[derive(Debug)]
+pub(super) enum ServerFrame {
+    Subscribed { reference: String, cursor: Cursor, recovered: bool },
+    Change { reference: String, delivery: Delivery },
+    Resync { reference: String, reason: &'static str, cursor: Cursor },
+    Error { reference: Option<String>, code: &'static str, message: String, position: Option<usize> },
+    Heartbeat { cursor: Cursor },
+    Pong,
+}
+
+impl ServerFrame {
+    pub(super) fn error(reference: Option<String>, error: &Error) -> Self {
+        Self::Error { reference, code: error.code(), message: error.message().to_owned(), position: error.position() }
+    }
+
+    /// A WebSocket message.
+    pub(super) fn to_text(&self) -> String {
+        match self {
+            Self::Subscribed { reference, cursor, recovered } => {
+                object("subscribed", Some(reference), &Subscribed { cursor, recovered: *recovered })
+            }
+            Self::Change { reference, delivery } => {
+                let mut out = String::with_capacity(512);
+                out.push_str("{\"type\":\"change\",\"ref\":");
+                out.push_str(&quoted(reference));
+                out.push(',');
+                write_change(&mut out, delivery);
+                out.push('}');
+                out
+            }
+            Self::Resync { reference, reason, cursor } => object("resync", Some(reference), &Resync { reason, cursor }),
+            Self::Error { reference, code, message, position } => {
+                object("error", reference.as_ref(), &Failed { code, message, position: *position })
+            }
+            Self::Heartbeat { cursor } => object("heartbeat", None, &Heartbeat { cursor }),
+            Self::Pong => "{\"type\":\"pong\"}".to_owned(),
+        }
+    }
+
+    /// An SSE event. `id:` is there only where a client that begins again after it misses nothing.
+    pub(super) fn to_event(&self) -> String {
+        match self {
+            Self::Subscribed { cursor, recovered, .. } => {
+                event("subscribed", None, &json(&Subscribed { cursor, recovered: *recovered }))
+            }
+            Self::Change { delivery, .. } => {
+                let mut data = String::with_capacity(512);
+                data.push('{');
+                write_change(&mut data, delivery);
+                data.push('}');
+                event("change", Some(delivery.cursor()), &data)
+            }
+            Self::Resync { reason, cursor, .. } => event("resync", Some(cursor), &json(&Resync { reason, cursor })),
+            // Not "error": a browser's EventSource has an event of its own with that name.
+            Self::Error { code, message, position, .. } => {
+                event("closed", None, &json(&Failed { code, message, position: *position }))
+            }
+            Self::Heartbeat { cursor } => event("heartbeat", Some(cursor), &json(&Heartbeat { cursor })),
+            Self::Pong => String::new(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Subscribed<'a> {
+    cursor: &'a Cursor,
+    recovered: bool,
+}
+
+#[derive(Serialize)]
+struct Resync<'a> {
+    reason: &'a str,
+    cursor: &'a Cursor,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct Heartbeat<'a> {
+    cursor: &'a Cursor,
+}
+
+/// The members of a change; the document passes through as text.
+fn write_change(out: &mut String, delivery: &Delivery) {
+    // A cursor, an operation's and a collection's name need no escape.
+    out.push_str(&format!(
+        "\"cursor\":\"{}\",\"op\":\"{}\",\"collection\":\"{}\",\"id\":{},\"revision\":{}",
+        delivery.cursor(),
+        delivery.kind().as_str(),
+        delivery.collection(),
+        quoted(delivery.id().as_str()),
+        quoted(delivery.revision()),
+    ));
+    let before = out.len();
+    out.push_str(",\"document\":");
+    if !delivery.write_document(out) {
+        out.truncate(before);
+    }
+}
+
+fn object(kind: &str, reference: Option<&String>, members: &impl Serialize) -> String {
+    let mut out = format!("{{\"type\":\"{kind}\"");
+    if let Some(reference) = reference {
+        out.push_str(",\"ref\":");
+        out.push_str(&quoted(reference));
+    }
+    let members = json(members);
+    out.push(',');
+    out.push_str(members.strip_prefix('{').unwrap_or("}"));
+    out
+}
+
+/// One event. Data of one line: JSON has no raw line feeds.
+fn event(name: &str, id: Option<&Cursor>, data: &str) -> String {
+    match id {
+        Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n"),
+        None => format!("event: {name}\ndata: {data}\n\n"),
+    }
+}
+
+/// Texts and numbers always serialise.
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "{}".to_owned())
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned())
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn client_frames() {
+        assert!(matches!(ClientFrame::parse(r#"{"type":"ping"}"#), Ok(ClientFrame::Ping {})));
+        let frame = ClientFrame::parse(r#"{"type":"subscribe","ref":"1","collection":"todos","since":"e.1"}"#);
+        assert!(matches!(frame, Ok(ClientFrame::Subscribe { reference, .. }) if reference == "1"));
+        for bad in [
+            "",
+            "[]",
+            "5",
+            "{",
+            r#"{"type":"dance"}"#,
+            r#"{"type":"subscribe","ref":"","collection":"todos"}"#,
+            r#"{"type":"subscribe","ref":"1"}"#,
+            r#"{"type":"subscribe","ref":"1","collection":"todos","extra":1}"#,
+            r#"{"type":"unsubscribe","ref":5}"#,
+            r#"{"type":"ping","x":1}"#,
+        ] {
+            assert_eq!(ClientFrame::parse(bad).err().map(|error| error.code()), Some("invalid-frame"), "{bad}");
+        }
+        let deep = format!("{{\"type\":\"ping\",\"x\":{}", "[".repeat(100_000));
+        assert!(ClientFrame::parse(&deep).is_err());
+    }
+
+    #[test]
+    fn server_frames() {
+        let cursor = Cursor::new("e1", 7);
+        let frame = ServerFrame::Subscribed { reference: "a\"b".into(), cursor: cursor.clone(), recovered: true };
+        assert_eq!(frame.to_text(), r#"{"type":"subscribed","ref":"a\"b","cursor":"e1.7","recovered":true}"#);
+        assert_eq!(frame.to_event(), "event: subscribed\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n");
+        let frame = ServerFrame::Heartbeat { cursor };
+        assert_eq!(frame.to_text(), r#"{"type":"heartbeat","cursor":"e1.7"}"#);
+        assert_eq!(frame.to_event(), "event: heartbeat\nid: e1.7\ndata: {\"cursor\":\"e1.7\"}\n\n");
+        let error = Error::invalid("invalid-filter", "expected a name").with_position(3);
+        assert_eq!(
+            ServerFrame::error(Some("1".into()), &error).to_text(),
+            r#"{"type":"error","ref":"1","code":"invalid-filter","message":"expected a name","position":3}"#
+        );
+        assert_eq!(ServerFrame::Pong.to_text(), r#"{"type":"pong"}"#);
+    }
+}

@@ -1,0 +1,81 @@
+//! Server-sent events: one subscription as a response that goes on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_core::Stream;
+use futures_util::stream::unfold;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use universal_core::{
+    error::{Error, ErrorKind, Result},
+    realtime::Realtime,
+};
+
+use super::{
+    connection::{Connection, End, wanted},
+    frame::ServerFrame,
+};
+use crate::{
+    body::{BodyError, ResponseBody},
+    context::Context,
+    response::{self, Response},
+};
+
+/// `GET /realtime/sse?collection=&id=&filter=&since=`; `Last-Event-ID`, which a browser sends when it comes back, is
+/// newer than `since` and stands over it.
+pub(super) async fn stream(service: Arc<dyn Realtime>, cx: Context) -> Result<Response> {
+    let mut query = cx.query()?;
+    let collection = query.take("collection").ok_or_else(|| {
+        Error::invalid("missing-parameter", "say which collection: `?collection=todos`").with_field("collection")
+    })?;
+    let (id, filter, since) = (query.take("id"), query.take("filter"), query.take("since"));
+    query.finish()?;
+    let last = last_event_id(&cx)?;
+    let wanted = wanted(&collection, id.as_deref(), filter.as_deref(), last.as_deref().or(since.as_deref()))?;
+    if cx.state().closing.is_cancelled() {
+        return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
+    }
+    let mut connection = Connection::new(service, &cx, "sse");
+    let subscribed = connection.subscribe(String::new(), wanted).await?;
+    let mut response = response::empty(StatusCode::OK);
+    *response.body_mut() = ResponseBody::stream(events(connection, subscribed));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    // nginx would otherwise collect events until a buffer is full.
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// The stream: `subscribed`, then what comes, then `closed` with the reason.
+fn events(connection: Connection, subscribed: ServerFrame) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
+    let first = futures_util::stream::once(async move { Ok(Bytes::from(subscribed.to_event())) });
+    let rest = unfold(Some(connection), |connection| async move {
+        let mut connection = connection?;
+        match connection.next().await {
+            // The only subscription has failed: so has the stream.
+            Ok(frame @ ServerFrame::Error { .. }) => Some((Ok(Bytes::from(frame.to_event())), None)),
+            Ok(frame) => Some((Ok(Bytes::from(frame.to_event())), Some(connection))),
+            Err(End::Unauthenticated(error)) => {
+                Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
+            }
+            Err(End::Stopping) => {
+                let error = Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again");
+                Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
+            }
+        }
+    });
+    futures_util::StreamExt::chain(first, rest)
+}
+
+fn last_event_id(cx: &Context) -> Result<Option<String>> {
+    match cx.headers().get("last-event-id") {
+        None => Ok(None),
+        Some(value) => match value.to_str() {
+            Ok("") => Ok(None),
+            Ok(text) => Ok(Some(text.to_owned())),
+            Err(_) => Err(Error::invalid("invalid-cursor", "Last-Event-ID is the id of an event, unchanged")
+                .with_field("Last-Event-ID")),
+        },
+    }
+}
