@@ -7,5 +7,7 @@
     reason = "a test ends where it finds something wrong, and says what"
 )]
 
+mod faults;
+mod flow;
 mod http;
 mod tidy;

@@ -18,7 +18,9 @@ async fn refused_alike(cases: &[Case]) {
         for case in cases {
             match scene.user.try_send((case.request)(&scene)).await {
                 Ok(answer) => {
-                    wrong.extend(faults(case, &answer).iter().map(|fault| format!("{database}, {}: {fault}", case.name)));
+                    wrong.extend(
+                        faults(case, &answer).iter().map(|fault| format!("{database}, {}: {fault}", case.name)),
+                    );
                     seen.push(outcome(&answer));
                 }
                 Err(error) => {

@@ -98,7 +98,9 @@ pub(super) fn faults(case: &Case, answer: &Answer) -> Vec<String> {
     if !case.place.found(&problem) {
         faults.push(format!("no {:?} in {}", case.place, problem["errors"]));
     }
-    if problem["detail"].as_str().unwrap_or_default().is_empty() || problem["instance"].as_str().unwrap_or_default().is_empty() {
+    if problem["detail"].as_str().unwrap_or_default().is_empty()
+        || problem["instance"].as_str().unwrap_or_default().is_empty()
+    {
         faults.push("no detail or no instance".to_owned());
     }
     for inside in ["SELECT", "INSERT", "universal_", "sqlx", "sea_orm", "panicked", ".rs:", "stack"] {

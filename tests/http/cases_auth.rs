@@ -37,7 +37,11 @@ pub(super) const CASES: &[Case] = &[
         code: "invalid-body",
         place: Place::Pointer,
         request: |s| {
-            post(&s.anonymous, "/auth/register", "{\"email\":\"a@example.test\",\"password\":\"correct horse battery\",\"roles\":[\"admin\"]}")
+            post(
+                &s.anonymous,
+                "/auth/register",
+                "{\"email\":\"a@example.test\",\"password\":\"correct horse battery\",\"roles\":[\"admin\"]}",
+            )
         },
     },
     Case {
@@ -46,7 +50,8 @@ pub(super) const CASES: &[Case] = &[
         code: "invalid-body",
         place: Place::Pointer,
         request: |s| {
-            let body = "{\"email\":\"a@example.test\",\"email\":\"b@example.test\",\"password\":\"correct horse battery\"}";
+            let body =
+                "{\"email\":\"a@example.test\",\"email\":\"b@example.test\",\"password\":\"correct horse battery\"}";
             post(&s.anonymous, "/auth/register", body)
         },
     },
@@ -55,21 +60,31 @@ pub(super) const CASES: &[Case] = &[
         status: 400,
         code: "invalid-body",
         place: Place::Pointer,
-        request: |s| post(&s.anonymous, "/auth/register", "{\"email\":{\"$ne\":null},\"password\":\"correct horse battery\"}"),
+        request: |s| {
+            post(&s.anonymous, "/auth/register", "{\"email\":{\"$ne\":null},\"password\":\"correct horse battery\"}")
+        },
     },
     Case {
         name: "register: no address",
         status: 400,
         code: "invalid-email",
         place: Place::Pointer,
-        request: |s| post(&s.anonymous, "/auth/register", "{\"email\":\"nobody\",\"password\":\"correct horse battery\"}"),
+        request: |s| {
+            post(&s.anonymous, "/auth/register", "{\"email\":\"nobody\",\"password\":\"correct horse battery\"}")
+        },
     },
     Case {
         name: "register: an address with NUL",
         status: 400,
         code: "invalid-email",
         place: Place::Pointer,
-        request: |s| post(&s.anonymous, "/auth/register", "{\"email\":\"a\\u0000@example.test\",\"password\":\"correct horse battery\"}"),
+        request: |s| {
+            post(
+                &s.anonymous,
+                "/auth/register",
+                "{\"email\":\"a\\u0000@example.test\",\"password\":\"correct horse battery\"}",
+            )
+        },
     },
     Case {
         name: "register: an address with a line break",
@@ -77,7 +92,11 @@ pub(super) const CASES: &[Case] = &[
         code: "invalid-email",
         place: Place::Pointer,
         request: |s| {
-            post(&s.anonymous, "/auth/register", "{\"email\":\"a@example.test\\r\\nBcc: b@example.test\",\"password\":\"correct horse battery\"}")
+            post(
+                &s.anonymous,
+                "/auth/register",
+                "{\"email\":\"a@example.test\\r\\nBcc: b@example.test\",\"password\":\"correct horse battery\"}",
+            )
         },
     },
     Case {
@@ -93,7 +112,11 @@ pub(super) const CASES: &[Case] = &[
         code: "password-too-long",
         place: Place::Pointer,
         request: |s| {
-            post(&s.anonymous, "/auth/register", format!("{{\"email\":\"a@example.test\",\"password\":\"{}\"}}", "x".repeat(100_000)))
+            post(
+                &s.anonymous,
+                "/auth/register",
+                format!("{{\"email\":\"a@example.test\",\"password\":\"{}\"}}", "x".repeat(100_000)),
+            )
         },
     },
     Case {
@@ -115,7 +138,13 @@ pub(super) const CASES: &[Case] = &[
         status: 401,
         code: "invalid-credentials",
         place: Place::None,
-        request: |s| post(&s.anonymous, "/auth/login", "{\"email\":\"nobody@example.test\",\"password\":\"correct horse battery\"}"),
+        request: |s| {
+            post(
+                &s.anonymous,
+                "/auth/login",
+                "{\"email\":\"nobody@example.test\",\"password\":\"correct horse battery\"}",
+            )
+        },
     },
     Case {
         name: "refresh: an invented token",
@@ -138,10 +167,34 @@ pub(super) const CASES: &[Case] = &[
         place: Place::None,
         request: |s| get(&s.anonymous, "/auth/me"),
     },
-    Case { name: "an empty token", status: 401, code: "invalid-token", place: Place::None, request: |s| bearing(s, "Bearer ") },
-    Case { name: "an invented token", status: 401, code: "invalid-token", place: Place::None, request: |s| bearing(s, "Bearer abc") },
-    Case { name: "three invented parts", status: 401, code: "invalid-token", place: Place::None, request: |s| bearing(s, "Bearer a.b.c") },
-    Case { name: "another scheme", status: 401, code: "invalid-token", place: Place::None, request: |s| bearing(s, "Basic YTpi") },
+    Case {
+        name: "an empty token",
+        status: 401,
+        code: "invalid-token",
+        place: Place::None,
+        request: |s| bearing(s, "Bearer "),
+    },
+    Case {
+        name: "an invented token",
+        status: 401,
+        code: "invalid-token",
+        place: Place::None,
+        request: |s| bearing(s, "Bearer abc"),
+    },
+    Case {
+        name: "three invented parts",
+        status: 401,
+        code: "invalid-token",
+        place: Place::None,
+        request: |s| bearing(s, "Bearer a.b.c"),
+    },
+    Case {
+        name: "another scheme",
+        status: 401,
+        code: "invalid-token",
+        place: Place::None,
+        request: |s| bearing(s, "Basic YTpi"),
+    },
     Case {
         name: "a refresh token as an access token",
         status: 401,

@@ -59,7 +59,13 @@ pub(super) const CASES: &[Case] = &[
         place: Place::None,
         request: |s| post(&s.user, "/db/bad", "\"a\""),
     },
-    Case { name: "null", status: 400, code: "not-an-object", place: Place::None, request: |s| post(&s.user, "/db/bad", "null") },
+    Case {
+        name: "null",
+        status: 400,
+        code: "not-an-object",
+        place: Place::None,
+        request: |s| post(&s.user, "/db/bad", "null"),
+    },
     Case {
         name: "NUL in a string",
         status: 400,
@@ -257,21 +263,27 @@ pub(super) const CASES: &[Case] = &[
         status: 412,
         code: "stale-revision",
         place: Place::None,
-        request: |s| patch(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-match", "\"old-1\""),
+        request: |s| {
+            patch(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-match", "\"old-1\"")
+        },
     },
     Case {
         name: "a document that is there already",
         status: 412,
         code: "document-exists",
         place: Place::None,
-        request: |s| put(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-none-match", "*"),
+        request: |s| {
+            put(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-none-match", "*")
+        },
     },
     Case {
         name: "a condition without quotes",
         status: 400,
         code: "invalid-condition",
         place: Place::Parameter,
-        request: |s| patch(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-match", "old-1"),
+        request: |s| {
+            patch(&s.user, &format!("/db/todos/{}", s.document), "{\"title\":\"x\"}").header("if-match", "old-1")
+        },
     },
     Case {
         name: "nobody creates",

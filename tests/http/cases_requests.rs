@@ -5,9 +5,21 @@ use http::Method;
 use super::case::{Case, Place, escaped, get, post, put};
 
 pub(super) const CASES: &[Case] = &[
-    Case { name: "no such route", status: 404, code: "unknown-route", place: Place::None, request: |s| get(&s.user, "/nowhere") },
+    Case {
+        name: "no such route",
+        status: 404,
+        code: "unknown-route",
+        place: Place::None,
+        request: |s| get(&s.user, "/nowhere"),
+    },
     Case { name: "the root", status: 404, code: "unknown-route", place: Place::None, request: |s| get(&s.user, "/") },
-    Case { name: "a route with a slash more", status: 404, code: "unknown-route", place: Place::None, request: |s| get(&s.user, "/db/todos/") },
+    Case {
+        name: "a route with a slash more",
+        status: 404,
+        code: "unknown-route",
+        place: Place::None,
+        request: |s| get(&s.user, "/db/todos/"),
+    },
     Case {
         name: "a wrong method",
         status: 405,
@@ -34,7 +46,12 @@ pub(super) const CASES: &[Case] = &[
         status: 415,
         code: "unsupported-media-type",
         place: Place::Parameter,
-        request: |s| s.user.request(Method::POST, "/db/bad").header("content-type", "application/x-www-form-urlencoded").body("a=1"),
+        request: |s| {
+            s.user
+                .request(Method::POST, "/db/bad")
+                .header("content-type", "application/x-www-form-urlencoded")
+                .body("a=1")
+        },
     },
     Case {
         name: "no media type",
@@ -113,9 +130,27 @@ pub(super) const CASES: &[Case] = &[
         place: Place::Pointer,
         request: |s| post(&s.user, "/db/bad", "{\"id\":7}"),
     },
-    Case { name: "limit 0", status: 400, code: "invalid-limit", place: Place::Parameter, request: |s| get(&s.user, "/db/todos?limit=0") },
-    Case { name: "limit -1", status: 400, code: "invalid-limit", place: Place::Parameter, request: |s| get(&s.user, "/db/todos?limit=-1") },
-    Case { name: "limit 501", status: 400, code: "invalid-limit", place: Place::Parameter, request: |s| get(&s.user, "/db/todos?limit=501") },
+    Case {
+        name: "limit 0",
+        status: 400,
+        code: "invalid-limit",
+        place: Place::Parameter,
+        request: |s| get(&s.user, "/db/todos?limit=0"),
+    },
+    Case {
+        name: "limit -1",
+        status: 400,
+        code: "invalid-limit",
+        place: Place::Parameter,
+        request: |s| get(&s.user, "/db/todos?limit=-1"),
+    },
+    Case {
+        name: "limit 501",
+        status: 400,
+        code: "invalid-limit",
+        place: Place::Parameter,
+        request: |s| get(&s.user, "/db/todos?limit=501"),
+    },
     Case {
         name: "limit 99999999999999999999",
         status: 400,
@@ -123,7 +158,13 @@ pub(super) const CASES: &[Case] = &[
         place: Place::Parameter,
         request: |s| get(&s.user, "/db/todos?limit=99999999999999999999"),
     },
-    Case { name: "limit ten", status: 400, code: "invalid-limit", place: Place::Parameter, request: |s| get(&s.user, "/db/todos?limit=ten") },
+    Case {
+        name: "limit ten",
+        status: 400,
+        code: "invalid-limit",
+        place: Place::Parameter,
+        request: |s| get(&s.user, "/db/todos?limit=ten"),
+    },
     Case {
         name: "an unknown parameter",
         status: 400,

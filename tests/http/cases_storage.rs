@@ -66,7 +66,9 @@ pub(super) const CASES: &[Case] = &[
         status: 400,
         code: "invalid-body",
         place: Place::Pointer,
-        request: |s| post(&s.user, "/storage/_presign", "{\"method\":\"PUT\",\"bucket\":\"files\",\"key\":\"a\",\"admin\":true}"),
+        request: |s| {
+            post(&s.user, "/storage/_presign", "{\"method\":\"PUT\",\"bucket\":\"files\",\"key\":\"a\",\"admin\":true}")
+        },
     },
     Case {
         name: "presign: a method nobody knows",
@@ -110,7 +112,13 @@ pub(super) const CASES: &[Case] = &[
         place: Place::None,
         request: |s| get(&s.user, "/jobs/x%00y"),
     },
-    Case { name: "jobs: limit 501", status: 400, code: "invalid-limit", place: Place::Parameter, request: |s| get(&s.user, "/jobs?limit=501") },
+    Case {
+        name: "jobs: limit 501",
+        status: 400,
+        code: "invalid-limit",
+        place: Place::Parameter,
+        request: |s| get(&s.user, "/jobs?limit=501"),
+    },
     Case {
         name: "jobs: from nobody",
         status: 401,

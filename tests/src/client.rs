@@ -43,7 +43,7 @@ impl Answer {
     }
 
     /// This answer, whose status is `status`.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "the check is often all that is wanted")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self

@@ -8,7 +8,12 @@ use std::{
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tokio::sync::OnceCell;
 
+use universal_core::{Backend, Settings};
+
 use crate::environment::required;
+
+/// The master key of every backend on PostgreSQL here.
+pub const MASTER_KEY: &str = "5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f";
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
@@ -80,7 +85,14 @@ async fn template() -> String {
     name
 }
 
-async fn migrate(_url: &str) {}
+async fn migrate(url: &str) {
+    let mut settings = Settings::default();
+    settings.database_url = Some(url.to_owned().into());
+    settings.master_key = Some(MASTER_KEY.to_owned().into());
+    let backend =
+        Backend::builder().with_settings(settings).build().await.expect("the backend opens an empty database");
+    backend.shutdown().await;
+}
 
 fn fresh_name(kind: &str) -> String {
     format!("universal_{kind}_{}_{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))

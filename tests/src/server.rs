@@ -12,7 +12,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{client::Client, environment::example, postgres::TestDatabase, wait};
+use crate::{
+    client::Client,
+    environment::example,
+    postgres::{MASTER_KEY, TestDatabase},
+    wait,
+};
 
 /// The address of the first administrator of every test server.
 pub const ADMIN_EMAIL: &str = "admin@example.test";
@@ -28,6 +33,7 @@ pub struct Server {
     folder: TempDir,
     child: Mutex<Option<Child>>,
     database: Option<TestDatabase>,
+    mount: &'static str,
 }
 
 impl Server {
@@ -50,8 +56,10 @@ impl Server {
         ]);
         if let Some(database) = &database {
             settings.insert("DATABASE_URL".to_owned(), database.url());
-            settings
-                .insert("UNIVERSAL_MASTER_KEY".to_owned(), "5d1f0c".repeat(11).get(..64).unwrap_or_default().to_owned());
+            settings.insert(
+                "UNIVERSAL_MASTER_KEY".to_owned(),
+                "5d1f0c".repeat(11).get(..64).unwrap_or_default().to_owned(),
+            );
         }
         Self {
             program: example(name),
@@ -60,7 +68,15 @@ impl Server {
             folder: tempfile::tempdir().expect("a temporary folder"),
             child: Mutex::new(None),
             database,
+            mount: "",
         }
+    }
+
+    /// The same server, whose backend is mounted at `path`.
+    #[must_use]
+    pub fn mounted(mut self, path: &'static str) -> Self {
+        self.mount = path;
+        self
     }
 
     /// The same server with this environment variable.
@@ -100,7 +116,7 @@ impl Server {
     }
 
     async fn ready(&self) {
-        let client = Client::new(&self.url());
+        let client = self.client();
         wait::until_some("the server to be ready", Duration::from_secs(60), || async {
             if let Some(status) = self.exited() {
                 panic!("the server ended with {status} instead of starting; its log:\n{}", self.log());
@@ -140,10 +156,10 @@ impl Server {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// A client without credentials.
+    /// A client of the backend, without credentials.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::new(&self.url())
+        Client::new(&format!("{}{}", self.url(), self.mount))
     }
 
     /// A client signed in as the first administrator.

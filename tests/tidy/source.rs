@@ -46,6 +46,20 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// Whether `line` is test code: in a file `tests.rs`, in a folder `tests`, or in the module `tests` that ends a file.
+    pub(super) fn is_test(&self, line: usize) -> bool {
+        if self.module().iter().any(|part| part == "tests") {
+            return true;
+        }
+        let words = |at: usize| self.tokens.get(at).and_then(Placed::word);
+        let begins = (0..self.tokens.len()).find(|at| {
+            words(*at) == Some("mod")
+                && words(at + 1) == Some("tests")
+                && self.tokens.get(at + 2).is_some_and(|next| next.is('{'))
+        });
+        begins.and_then(|at| self.tokens.get(at)).is_some_and(|begin| begin.line <= line)
+    }
+
     /// `universal-core`, `tests` and so on.
     pub(super) fn package(&self) -> &str {
         self.path.split('/').next().unwrap_or_default()

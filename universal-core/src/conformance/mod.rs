@@ -7,3 +7,4 @@ pub mod auth;
 pub mod case;
 pub mod collections;
 pub mod realtime;
+pub mod storage;

@@ -5,3 +5,6 @@ pub mod blob;
 pub mod smtp;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
+
+#[cfg(all(test, feature = "testing", any(feature = "sqlite", feature = "postgres")))]
+mod storage_suite;

@@ -6,3 +6,4 @@ pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;
 pub mod relay;
+pub mod worker;

@@ -1,5 +1,6 @@
 //! Documents in SQL.
 
+mod list;
 mod rows;
 mod service;
 mod write;

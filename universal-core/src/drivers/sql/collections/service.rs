@@ -18,7 +18,7 @@ use crate::{
     },
     cursor::Cursor,
     drivers::sql::{
-        collections::{rows, write},
+        collections::{list, rows, write},
         connection::Database,
         statement::column,
     },
@@ -111,8 +111,12 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>> {
-        let _ = (collection, query, &self.cursors, self.head(caller.tenant()).await?);
-        Err(Error::internal("list"))
+        let visible = rule::visible(caller)?;
+        let cursor = self.head(caller.tenant()).await?;
+        let dialect = self.database.dialect();
+        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
+        let found = self.database.all(statement.sql(), statement.values()).await?;
+        Ok(Snapshot { value: statement.page(&found, &self.cursors)?, cursor })
     }
 }
 
