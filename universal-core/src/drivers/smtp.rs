@@ -119,7 +119,9 @@ impl SmtpMailer {
     pub fn new(settings: &SmtpSettings) -> Result<Self> {
         let host = settings.host.as_str();
         let bad = |message: &str| Error::invalid("invalid-smtp-settings", message);
-        let tls = || TlsParameters::new(host.to_owned()).map_err(|error| bad("the SMTP host is not a name").with_source(error));
+        let tls = || {
+            TlsParameters::new(host.to_owned()).map_err(|error| bad("the SMTP host is not a name").with_source(error))
+        };
         let security = match settings.security {
             SmtpSecurity::Implicit => Tls::Wrapper(tls()?),
             SmtpSecurity::StartTls => Tls::Required(tls()?),
