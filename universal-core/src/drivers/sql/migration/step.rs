@@ -19,7 +19,7 @@ impl MigrationName for Step {
 
 #[async_trait]
 impl MigrationTrait for Step {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         let sql = match manager.get_database_backend() {
             DbBackend::Postgres => self.postgres,
             _ => self.sqlite,
@@ -27,7 +27,7 @@ impl MigrationTrait for Step {
         manager.get_connection().execute_unprepared(sql).await.map(|_| ())
     }
 
-    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
+    async fn down(&self, _: &SchemaManager<'_>) -> Result<(), DbErr> {
         Err(DbErr::Migration("migrations of the backend go forward only; restore a backup instead".to_owned()))
     }
 }
