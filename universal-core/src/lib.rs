@@ -21,6 +21,7 @@ pub mod json;
 pub mod page;
 pub mod realtime;
 pub mod secret;
+pub mod settings;
 pub mod storage;
 pub mod transaction;
 
@@ -30,4 +31,5 @@ pub use cursor::Cursor;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CollectionName, DocumentId, TenantId, UserId};
 pub use page::{Page, Snapshot};
+pub use settings::Settings;
 pub use transaction::Transaction;

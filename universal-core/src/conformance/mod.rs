@@ -1,1 +1,4 @@
 //! Suites that every implementation of a service must pass.
+
+pub mod auth;
+pub mod case;

@@ -1,4 +1,9 @@
-//! What runs for long between contracts.
+//! What runs for long between contracts: the relay numbers changes and rings, the hub brings them to
+//! subscribers, the local bus carries rings inside one process.
 
+pub mod hub;
 pub mod local;
+pub(crate) mod log;
+pub(crate) mod reader;
+pub mod relay;
 pub mod worker;

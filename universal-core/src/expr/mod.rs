@@ -1,5 +1,40 @@
-//! The expression language of filters and rules.
+//! The expression language of filters and rules: a subset of CEL, the Common Expression Language.
+//!
+//! ```text
+//! done == false && (priority > 3 || meta.owner == caller.id) && status in ["open", "late"] && has(doc.due)
+//! ```
+//!
+//! - **Fields**: `doc.a.b`, `doc["a-b"]`, a bare name (`done` is `doc.done`), `id` and `doc.id` for the document's id,
+//!   `meta.owner` (text or null), `meta.revision`, `meta.created_at`, `meta.updated_at`, and `caller.id`, which is
+//!   missing for a caller who is no user.
+//! - **Literals**: integers, doubles, texts in `"` or `'`, `true`, `false`, `null`.
+//! - **Comparisons** `== != < <= > >=` between fields and literals, `in` with a list of literals, `has(field)`,
+//!   `&&`, `||`, `!`, parentheses.
+//! - `meta.created_at` and `meta.updated_at` are moments in whole milliseconds, as answers show them. They compare with
+//!   each other and with texts in RFC 3339 (`"2026-01-02T03:04:05.678Z"`), by time and not by spelling.
+//!
+//! **Values.** A missing field is an error; so is `<` between values of different types, or of null, arrays and objects.
+//! `==` between different types is false; arrays and objects are equal when all within them is. Numbers compare by exact
+//! value, integers with doubles too; texts by their UTF-8 bytes; false < true. `&&`, `||` and `!` take an error as
+//! "unknown" (`false && error` is false). An expression matches only where it is true.
+//!
+//! The same tree is evaluated in memory here and by both databases (`drivers/sql/lower`); a property test holds the
+//! three together.
 
-/// Stand-in.
-#[derive(Clone, Debug)]
-pub struct Expression;
+mod ast;
+mod check;
+mod eval;
+mod expression;
+mod field;
+mod lexer;
+mod mentions;
+mod parser;
+mod print;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use ast::{Comparison, Literal, Node, Operand};
+pub use eval::{Environment, Truth};
+pub(crate) use eval::{View, compare, view_literal};
+pub use expression::{Expression, Scope};
+pub use field::Field;

@@ -26,6 +26,10 @@ pub(crate) struct State {
     effects: Effects,
 }
 
+/// Whom to wake after the commit of a transaction that the host ends itself.
+#[derive(Debug)]
+pub struct Signalled(Option<Box<State>>);
+
 pub(super) fn inside_transaction(database: &Database) -> bool {
     INSIDE.try_with(|inside| database.same_as(*inside)).unwrap_or(false)
 }
@@ -45,15 +49,20 @@ impl Database {
     }
 
     /// A transaction that the host opened, commits and rolls back. After its commit the host calls
-    /// [`Database::notify`]; without it, subscribers and workers notice at their next poll.
+    /// `Database::notify`; without it, subscribers and workers notice at their next poll.
     pub(crate) fn lend<'c>(&self, connection: &'c DatabaseTransaction) -> Transaction<'c> {
         let state = State { database: self.identity(), effects: Effects::default() };
         Transaction::new(connection, Box::new(state))
     }
 
+    /// What a lent transaction must tell others once it is committed.
+    pub(crate) fn signalled(&self, transaction: Transaction<'_>) -> Signalled {
+        Signalled(transaction.into_state::<State>().filter(|state| self.same_as(state.database)))
+    }
+
     /// Wakes whoever waits for what a lent transaction did. Call it after its commit.
-    pub(crate) fn notify(&self, transaction: Transaction<'_>) {
-        if let Some(state) = transaction.into_state::<State>() {
+    pub(crate) fn notify(&self, signalled: &Signalled) {
+        if let Some(state) = &signalled.0 {
             self.0.signals.committed(&state.effects);
         }
     }

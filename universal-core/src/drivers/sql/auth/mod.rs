@@ -1,1 +1,11 @@
-//! Accounts in SQL.
+//! Accounts in SQL: implements [`Auth`](crate::auth::Auth).
+
+mod bounded_map;
+mod check;
+mod driver;
+mod sessions;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
+mod users;
+
+pub(crate) use driver::SqlAuth;

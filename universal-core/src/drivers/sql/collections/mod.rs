@@ -1,1 +1,7 @@
 //! Documents in SQL.
+
+mod rows;
+mod service;
+mod write;
+
+pub(crate) use service::SqlCollections;

@@ -4,6 +4,7 @@
 //! or put it beside its own. Its tables all begin with `universal_`, and it keeps its own record of
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
+mod auth;
 mod jobs;
 mod migrator;
 mod spine;

@@ -1,0 +1,9 @@
+//! The wire: what a request may not be, and what it is answered.
+
+mod bad_input;
+mod case;
+mod cases_auth;
+mod cases_documents;
+mod cases_realtime;
+mod cases_requests;
+mod cases_storage;

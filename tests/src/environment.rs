@@ -1,0 +1,62 @@
+//! What `tests/run` found or started, by the variables it sets.
+
+use std::path::{Path, PathBuf};
+
+/// The value of `variable`, which `tests/run` sets.
+#[must_use]
+pub fn required(variable: &str) -> String {
+    match std::env::var(variable) {
+        Ok(value) if !value.is_empty() => value,
+        _ => panic!("{variable} is not set: run the tests with tests/run, which finds or installs what they need"),
+    }
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository").to_path_buf()
+}
+
+/// The built example program `name`, beside the running test binary in the target folder.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a running test has a path");
+    let profile = test.parent().and_then(Path::parent).expect("test binaries lie in <target>/<profile>/deps");
+    let program = profile.join("examples").join(name);
+    assert!(
+        program.is_file(),
+        "the example program {} is not built: run the tests with tests/run, or `cargo build --workspace --all-features --examples` first",
+        program.display()
+    );
+    program
+}
+
+/// How much the fault tests do: `ci` (the default, a sample) or `release`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// A sample, for every change.
+    Ci,
+    /// What a release must pass.
+    Release,
+}
+
+impl Volume {
+    /// From `UNIVERSAL_TEST_VOLUME`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        match std::env::var("UNIVERSAL_TEST_VOLUME").as_deref() {
+            Ok("release") => Self::Release,
+            Ok("ci") | Err(_) => Self::Ci,
+            Ok(other) => panic!("UNIVERSAL_TEST_VOLUME is `{other}`; it is `ci` (the default) or `release`"),
+        }
+    }
+
+    /// `ci` or `release`, whichever this is.
+    #[must_use]
+    pub fn pick<T>(self, ci: T, release: T) -> T {
+        match self {
+            Self::Ci => ci,
+            Self::Release => release,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What a caller can ask of documents.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{
+    caller::Caller,
+    collections::{
+        document::Document,
+        query::ListQuery,
+        write::{DocumentWrite, NewDocument, Precondition, Written},
+    },
+    error::Result,
+    id::{CollectionName, DocumentId},
+    json::Object,
+    page::{Page, Snapshot},
+    transaction::Transaction,
+};
+
+/// Documents in collections that need no declaration.
+///
+/// An implementation writes [`write`](Self::write), [`write_in`](Self::write_in) and the reads; the
+/// methods with a default are the same writes by name.
+///
+/// Every write is durable, and its change is in the feed, when it answers. Dropping the future of a
+/// write either prevents it or lets it happen whole.
+#[async_trait]
+pub trait Collections: Send + Sync + fmt::Debug {
+    /// Does one write in a commit of its own.
+    ///
+    /// # Errors
+    /// In this order: `Unauthenticated`; `NotFound` where the caller may not read the document;
+    /// `PreconditionFailed`; `Conflict` for an id that is taken; `Invalid` for an operation that does
+    /// not fit; `TooLarge`. `Busy`, `Unavailable` and `OutcomeUnknown` come from the database.
+    async fn write(&self, caller: &Caller, write: DocumentWrite) -> Result<Written>;
+
+    /// Does one write as part of `transaction`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), and `Invalid` for a transaction of another backend. After an error
+    /// of the database the transaction can only be rolled back.
+    async fn write_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        write: DocumentWrite,
+    ) -> Result<Written>;
+
+    /// Reads a document, with a place in the feed that is not later than what was read.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `NotFound` if there is none that the caller may read.
+    async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>>;
+
+    /// Reads a document inside `transaction` and locks it until the transaction ends.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and `Invalid` for a transaction of another backend.
+    async fn get_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+    ) -> Result<Document>;
+
+    /// Lists documents that the caller may read.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `Invalid` for a filter, a sort key or a cursor that is not valid.
+    async fn list(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+    ) -> Result<Snapshot<Page<Document>>>;
+
+    /// Creates a document.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); `Conflict` if the id is taken.
+    async fn create(&self, caller: &Caller, collection: &CollectionName, document: NewDocument) -> Result<Document> {
+        let write = DocumentWrite::Create { collection: collection.clone(), document };
+        self.write(caller, write).await.map(Written::into_document)
+    }
+
+    /// Replaces a document, or creates it if it is not there and the precondition allows that.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    async fn replace(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        body: Object,
+        precondition: Precondition,
+    ) -> Result<Written> {
+        let (collection, id) = (collection.clone(), id.clone());
+        self.write(caller, DocumentWrite::Replace { collection, id, body, precondition }).await
+    }
+
+    /// Changes members of a document: RFC 7396, and `{"n": {"$inc": 1}}`.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    async fn patch(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        patch: Object,
+        precondition: Precondition,
+    ) -> Result<Document> {
+        let (collection, id) = (collection.clone(), id.clone());
+        let write = DocumentWrite::Patch { collection, id, patch, precondition };
+        self.write(caller, write).await.map(Written::into_document)
+    }
+
+    /// Deletes a document.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    async fn delete(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        precondition: Precondition,
+    ) -> Result<()> {
+        let (collection, id) = (collection.clone(), id.clone());
+        self.write(caller, DocumentWrite::Delete { collection, id, precondition }).await.map(|_| ())
+    }
+}

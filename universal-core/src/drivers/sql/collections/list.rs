@@ -1,0 +1,233 @@
+//! Lists: filter, order and page as one statement.
+
+use sea_orm::{QueryResult, Value};
+use serde_json::Value as Json;
+
+use crate::{
+    caller::Caller,
+    collections::{
+        document::Document,
+        list_cursor::{CursorKey, Position},
+        query::{Direction, ListQuery},
+        rule::Visible,
+    },
+    drivers::sql::{
+        collections::rows,
+        dialect::Dialect,
+        lower::{Lowered, lower, sort_bounds, sort_terms},
+    },
+    error::{Error, Result},
+    expr::{Environment, Field},
+    id::CollectionName,
+    json::order::SortKey,
+    page::Page,
+};
+
+/// The statement of a list, and how to make a page of its rows.
+#[derive(Debug)]
+pub(super) struct Statement {
+    dialect: Dialect,
+    collection: CollectionName,
+    caller: Option<String>,
+    fields: Vec<Field>,
+    limit: usize,
+    start: Option<Position>,
+    scope: String,
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    /// Builds the statement of `query` over the rows that are `visible`.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor of another list and for a filter that SQL cannot ask.
+    pub(super) fn build(
+        dialect: Dialect,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        visible: &Visible,
+        cursors: &CursorKey,
+    ) -> Result<Self> {
+        let scope = scope(caller, collection, query);
+        let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
+        let backwards = start.as_ref().is_some_and(|start| start.backwards);
+        let user = caller.user_id().map(|user| user.as_str().to_owned());
+        let mut statement = Self {
+            dialect,
+            collection: collection.clone(),
+            caller: user,
+            fields: query.sort.iter().map(|key| key.field.clone()).collect(),
+            limit: query.limit.get() as usize,
+            start,
+            scope,
+            sql: format!(
+                "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2",
+                rows::columns(dialect)
+            ),
+            values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
+        };
+        if let Visible::OwnedBy(owner) = visible {
+            statement.values.push(owner.as_str().into());
+            statement.sql.push_str(" AND owner_id = $3");
+        }
+        if let Some(filter) = &query.filter {
+            let lowered = lower(filter, dialect, statement.caller.as_deref(), statement.values.len() + 1)?;
+            statement.restrict(lowered);
+        }
+        let mut directions: Vec<_> = query.sort.iter().map(|key| key.direction).collect();
+        directions.push(Direction::Ascending);
+        if backwards {
+            directions = directions.into_iter().map(Direction::reversed).collect();
+        }
+        statement.begin_after(&directions)?;
+        statement.order(&directions)?;
+        Ok(statement)
+    }
+
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub(super) fn values(&self) -> Vec<Value> {
+        self.values.clone()
+    }
+
+    fn restrict(&mut self, condition: Lowered) {
+        self.sql.push_str(" AND (");
+        self.sql.push_str(&condition.sql);
+        self.sql.push(')');
+        self.values.extend(condition.values);
+    }
+
+    /// The rows after the cursor's row: greater in the first term, or equal in it and greater in the
+    /// next, and so on to the id, which decides.
+    fn begin_after(&mut self, directions: &[Direction]) -> Result<()> {
+        let Some(start) = &self.start else { return Ok(()) };
+        let (keys, id) = read_position(start, self.fields.len()).ok_or_else(bad_cursor)?;
+        let mut equal: Vec<String> = Vec::new();
+        let mut choices: Vec<String> = Vec::new();
+        let mut values = Vec::new();
+        for ((field, key), direction) in self.fields.iter().zip(&keys).zip(directions) {
+            for bound in sort_bounds(field, key, self.dialect, self.values.len() + values.len() + 1) {
+                choices.push(conjunction(&equal, &format!("{} {} {}", bound.term, after(*direction), bound.bound)));
+                equal.push(format!("{} = {}", bound.term, bound.bound));
+                values.extend(bound.values);
+            }
+        }
+        let last = directions.last().copied().unwrap_or(Direction::Ascending);
+        values.push(id.into());
+        let placeholder = self.values.len() + values.len();
+        choices.push(conjunction(&equal, &format!("id {} ${placeholder}", after(last))));
+        self.restrict(Lowered { sql: choices.join(" OR "), values });
+        Ok(())
+    }
+
+    fn order(&mut self, directions: &[Direction]) -> Result<()> {
+        self.sql.push_str(" ORDER BY ");
+        for (field, direction) in self.fields.iter().zip(directions) {
+            let terms = sort_terms(field, self.dialect, self.values.len() + 1);
+            for term in &terms.terms {
+                self.sql.push_str(term);
+                self.sql.push_str(towards(*direction));
+                self.sql.push_str(", ");
+            }
+            self.values.extend(terms.values);
+        }
+        self.sql.push_str("id");
+        self.sql.push_str(towards(directions.last().copied().unwrap_or(Direction::Ascending)));
+        let limit = i64::try_from(self.limit + 1).map_err(Error::internal)?;
+        self.values.push(limit.into());
+        self.sql.push_str(&format!(" LIMIT ${}", self.values.len()));
+        Ok(())
+    }
+
+    /// The page that the rows make: one row more than the limit says that there is another page.
+    pub(super) fn page(&self, found: &[QueryResult], cursors: &CursorKey) -> Result<Page<Document>> {
+        let more = found.len() > self.limit;
+        let rows = found.iter().take(self.limit);
+        let documents: Result<Vec<_>> = rows.map(|row| rows::document(self.dialect, &self.collection, row)).collect();
+        let mut items = documents?;
+        let backwards = self.start.as_ref().is_some_and(|start| start.backwards);
+        if backwards {
+            items.reverse();
+        }
+        let seal = |document: Option<&Document>, backwards: bool| -> Result<Option<String>> {
+            let Some(document) = document else { return Ok(None) };
+            let values = self.position_of(document)?;
+            Ok(Some(cursors.seal(&self.scope, &Position { backwards, values })))
+        };
+        let has_next = if backwards { self.start.is_some() } else { more };
+        let has_previous = if backwards { more } else { self.start.is_some() };
+        let next = if has_next { seal(items.last(), false)? } else { None };
+        let previous = if has_previous { seal(items.first(), true)? } else { None };
+        Ok(Page::new(items, next, previous))
+    }
+
+    fn position_of(&self, document: &Document) -> Result<Vec<Json>> {
+        let members: serde_json::Map<String, Json> = if self.fields.is_empty() {
+            serde_json::Map::new()
+        } else {
+            serde_json::from_str(&document.body).map_err(Error::internal)?
+        };
+        let environment = Environment {
+            id: document.id.as_str(),
+            document: &members,
+            owner: document.owner.as_ref().map(|owner| owner.as_str()),
+            revision: document.revision.as_str(),
+            created_at: document.created_at,
+            updated_at: document.updated_at,
+            caller: self.caller.as_deref(),
+        };
+        let mut values: Vec<_> = self.fields.iter().map(|field| field.sort_key(&environment).to_value()).collect();
+        values.push(document.id.as_str().into());
+        Ok(values)
+    }
+}
+
+/// What a cursor belongs to. Its parts cannot run into one another: each is written with its length.
+fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> String {
+    let filter = query.filter.as_ref().map(crate::expr::Expression::to_text).unwrap_or_default();
+    let sort: Vec<_> = query
+        .sort
+        .iter()
+        .map(|key| format!("{}{}", if key.direction == Direction::Descending { "-" } else { "+" }, key.field))
+        .collect();
+    let sort = sort.join(",");
+    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort];
+    parts.iter().map(|part| format!("{}:{part};", part.len())).collect()
+}
+
+fn read_position(position: &Position, fields: usize) -> Option<(Vec<SortKey>, String)> {
+    let (id, keys) = position.values.split_last()?;
+    if keys.len() != fields {
+        return None;
+    }
+    let keys: Option<Vec<_>> = keys.iter().map(SortKey::from_value).collect();
+    Some((keys?, id.as_str()?.to_owned()))
+}
+
+fn bad_cursor() -> Error {
+    Error::invalid("invalid-cursor", "a cursor goes with the list that gave it, unchanged").with_field("cursor")
+}
+
+fn conjunction(equal: &[String], last: &str) -> String {
+    let mut parts = equal.to_vec();
+    parts.push(last.to_owned());
+    format!("({})", parts.join(" AND "))
+}
+
+fn after(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ascending => ">",
+        Direction::Descending => "<",
+    }
+}
+
+fn towards(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Ascending => " ASC",
+        Direction::Descending => " DESC",
+    }
+}

@@ -1,0 +1,219 @@
+//! From the feed to this node's subscribers.
+//!
+//! One task reads the feeds of all tenants that have subscribers here: at once when the bus rings,
+//! and by polling when it does not. Each tenant's recent changes stand in a [`Log`] that its
+//! subscribers read at their own pace.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::{Notify, broadcast};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caller::Caller,
+    collections::rule,
+    cursor::Cursor,
+    engine::{
+        log::Log,
+        reader::{Reader, View},
+    },
+    error::Result,
+    id::TenantId,
+    realtime::{
+        bus::{Bus, Ring},
+        feed::{Feed, FeedState},
+        service::Realtime,
+        subscription::{ResyncReason, Subscribe, Subscription},
+    },
+};
+
+/// How many changes one read of the feed brings.
+const PAGE: u32 = 500;
+/// How often the feeds are looked at without a ring, while something happened lately.
+const ACTIVE: Duration = Duration::from_millis(250);
+/// How often they are looked at without a ring, when it is quiet.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The hub of one node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    feed: Arc<dyn Feed>,
+    bus: Arc<dyn Bus>,
+    /// Logs live as long as a subscriber holds them.
+    logs: Mutex<HashMap<TenantId, Weak<Log>>>,
+    first_subscriber: Notify,
+    stop: CancellationToken,
+}
+
+impl Hub {
+    /// A hub that reads `feed` and listens to `bus`, until `stop`. [`run`](Self::run) does the work.
+    #[must_use]
+    pub fn new(feed: Arc<dyn Feed>, bus: Arc<dyn Bus>, stop: CancellationToken) -> Self {
+        let logs = Mutex::default();
+        Self { shared: Arc::new(Shared { feed, bus, logs, first_subscriber: Notify::new(), stop }) }
+    }
+
+    /// Brings changes into the logs until the hub's `stop`.
+    pub async fn run(self) {
+        let shared = self.shared;
+        let mut rings = shared.bus.listen();
+        let mut pause = IDLE;
+        loop {
+            let watched = shared.watched();
+            if watched.is_empty() {
+                tokio::select! {
+                    () = shared.stop.cancelled() => return,
+                    () = shared.first_subscriber.notified() => rings = shared.bus.listen(),
+                }
+                continue;
+            }
+            let moved = tokio::select! {
+                () = shared.stop.cancelled() => return,
+                ring = rings.recv() => shared.rung(ring, &mut rings, &watched).await,
+                () = shared.first_subscriber.notified() => Ok(false),
+                () = tokio::time::sleep(pause) => shared.poll(&watched).await,
+            };
+            pause = match moved {
+                Ok(true) => ACTIVE,
+                Ok(false) => IDLE,
+                Err(error) => {
+                    tracing::warn!(error = ?error, "the feed cannot be read at the moment; events come later");
+                    IDLE
+                }
+            };
+        }
+    }
+}
+
+impl Shared {
+    /// The logs that somebody reads; others are forgotten.
+    fn watched(&self) -> Vec<Arc<Log>> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.retain(|_, log| log.strong_count() > 0);
+        logs.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The tenant's log, made at the feed's head if nobody read it until now.
+    fn log(&self, tenant: &TenantId, state: &FeedState) -> Arc<Log> {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(log) = logs.get(tenant).and_then(Weak::upgrade) {
+            return log;
+        }
+        let log = Arc::new(Log::new(tenant.clone(), state.head));
+        logs.insert(tenant.clone(), Arc::downgrade(&log));
+        self.first_subscriber.notify_one();
+        log
+    }
+
+    async fn rung(
+        &self,
+        ring: Result<Ring, broadcast::error::RecvError>,
+        rings: &mut broadcast::Receiver<Ring>,
+        watched: &[Arc<Log>],
+    ) -> Result<bool> {
+        let mut rung: HashMap<TenantId, i64> = HashMap::new();
+        match ring {
+            Ok(ring) => drop(rung.insert(ring.tenant, ring.seq)),
+            Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
+            Err(broadcast::error::RecvError::Closed) => {
+                // A bus that went away is polled for.
+                tokio::time::sleep(ACTIVE).await;
+                return self.poll(watched).await;
+            }
+        }
+        // What rang meanwhile is answered by the same read.
+        while let Ok(ring) = rings.try_recv() {
+            rung.insert(ring.tenant, ring.seq);
+        }
+        let mut moved = false;
+        for log in watched {
+            if rung.get(log.tenant()).is_some_and(|seq| *seq > log.head()) {
+                moved |= self.catch_up(log).await?;
+            }
+        }
+        Ok(moved)
+    }
+
+    async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {
+        let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
+        let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
+        let mut moved = false;
+        for log in watched {
+            if heads.get(log.tenant()).is_some_and(|head| *head > log.head()) {
+                moved |= self.catch_up(log).await?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Reads the feed to its end. A change that does not follow the last one is never passed on.
+    async fn catch_up(&self, log: &Log) -> Result<bool> {
+        let mut moved = false;
+        loop {
+            let changes = self.feed.read(log.tenant(), log.head(), PAGE).await?;
+            let full = changes.len() >= PAGE as usize;
+            let any = !changes.is_empty();
+            if !log.append(changes) {
+                let state = self.feed.state(log.tenant()).await?;
+                if state.floor <= log.head() {
+                    tracing::error!(tenant = %log.tenant(), after = log.head(), "a gap in the feed; nothing after it is delivered");
+                    return Ok(moved);
+                }
+                // Trimmed before this node read it: its subscribers find their place gone and resync.
+                log.restart(state.head);
+            }
+            moved |= any;
+            if !full {
+                return Ok(moved);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Realtime for Hub {
+    async fn subscribe(&self, caller: &Caller, subscribe: Subscribe) -> Result<Subscription> {
+        rule::signed_in(caller)?;
+        let shared = &self.shared;
+        // First the log, so that its changes are kept from here on; then the head, so that nothing
+        // that is committed after the answer can lie between the two.
+        let log = shared.log(caller.tenant(), &shared.feed.state(caller.tenant()).await?);
+        let state = shared.feed.state(caller.tenant()).await?;
+        let start = state.cursor();
+        let lost = subscribe.since.as_ref().and_then(|since| why_lost(since, &state));
+        let position = match (&subscribe.since, lost) {
+            (Some(since), None) => since.seq(),
+            _ => state.head,
+        };
+        let view = View::new(caller.clone(), subscribe)?;
+        let reader = Reader::new(Arc::clone(&shared.feed), log, view, state, position, lost, shared.stop.clone());
+        Ok(Subscription::new(start, lost.is_none(), Box::new(reader)))
+    }
+
+    async fn head(&self, caller: &Caller) -> Result<Cursor> {
+        Ok(self.shared.feed.state(caller.tenant()).await?.cursor())
+    }
+}
+
+/// Why the changes after `since` cannot all be had, if they cannot.
+pub(crate) fn why_lost(since: &Cursor, state: &FeedState) -> Option<ResyncReason> {
+    if *since.epoch() != state.epoch {
+        Some(ResyncReason::OtherHistory)
+    } else if since.seq() > state.head {
+        Some(ResyncReason::Ahead)
+    } else if since.seq() < state.floor {
+        Some(ResyncReason::TooOld)
+    } else {
+        None
+    }
+}

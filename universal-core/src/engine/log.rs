@@ -1,0 +1,146 @@
+//! The recent end of a tenant's feed in memory, shared by all its subscribers on this node.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock, RwLock},
+};
+
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+
+use crate::{
+    id::TenantId,
+    realtime::change::{Change, Image},
+};
+
+/// How many changes are kept for readers that are a little behind.
+const MAX_CHANGES: usize = 2048;
+/// How many bytes of documents are kept for them.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// A change, with its images parsed at most once for all subscribers.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) change: Arc<Change>,
+    before: OnceLock<Map<String, Value>>,
+    after: OnceLock<Map<String, Value>>,
+}
+
+impl Entry {
+    pub(crate) fn new(change: Change) -> Self {
+        Self { change: Arc::new(change), before: OnceLock::new(), after: OnceLock::new() }
+    }
+
+    /// The members of the document before the change.
+    pub(crate) fn before(&self) -> Option<&Map<String, Value>> {
+        self.change.before.as_ref().map(|image| self.before.get_or_init(|| members(image)))
+    }
+
+    /// The members of the document after the change.
+    pub(crate) fn after(&self) -> Option<&Map<String, Value>> {
+        self.change.after.as_ref().map(|image| self.after.get_or_init(|| members(image)))
+    }
+
+    fn bytes(&self) -> usize {
+        let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.body.len());
+        size(&self.change.before) + size(&self.change.after) + 256
+    }
+}
+
+/// The members of a stored document; what a table holds was checked before it was written.
+fn members(image: &Image) -> Map<String, Value> {
+    serde_json::from_str(&image.body).unwrap_or_default()
+}
+
+/// One tenant's recent changes: everything after `base` up to the head, without a gap.
+#[derive(Debug)]
+pub(crate) struct Log {
+    tenant: TenantId,
+    recent: RwLock<Recent>,
+    head: watch::Sender<i64>,
+}
+
+#[derive(Debug)]
+struct Recent {
+    base: i64,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+}
+
+/// What a reader at some place finds.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The next changes, at least one.
+    Entries(Vec<Arc<Entry>>),
+    /// Nothing new yet.
+    Nothing,
+    /// The place is behind what memory holds: read the feed itself.
+    Behind,
+}
+
+impl Log {
+    pub(crate) fn new(tenant: TenantId, head: i64) -> Self {
+        let recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
+        Self { tenant, recent: RwLock::new(recent), head: watch::Sender::new(head) }
+    }
+
+    pub(crate) fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
+
+    /// The last change that is here.
+    pub(crate) fn head(&self) -> i64 {
+        *self.head.borrow()
+    }
+
+    /// Tells whenever the head moves.
+    pub(crate) fn watch(&self) -> watch::Receiver<i64> {
+        self.head.subscribe()
+    }
+
+    /// The changes after `position`, at most `limit`.
+    pub(crate) fn after(&self, position: i64, limit: usize) -> Found {
+        let recent = self.recent.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if position < recent.base {
+            return Found::Behind;
+        }
+        let skip = usize::try_from(position - recent.base).unwrap_or(usize::MAX);
+        let entries: Vec<_> = recent.entries.iter().skip(skip).take(limit).cloned().collect();
+        if entries.is_empty() { Found::Nothing } else { Found::Entries(entries) }
+    }
+
+    /// Adds changes that follow the head without a gap; answers whether all of them did.
+    pub(crate) fn append(&self, changes: Vec<Change>) -> bool {
+        let mut whole = true;
+        let mut head = self.head();
+        {
+            let mut recent = self.recent.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            for change in changes {
+                if change.seq != head + 1 {
+                    whole = false;
+                    break;
+                }
+                head = change.seq;
+                let entry = Arc::new(Entry::new(change));
+                recent.bytes += entry.bytes();
+                recent.entries.push_back(entry);
+            }
+            while recent.entries.len() > MAX_CHANGES || recent.bytes > MAX_BYTES {
+                let Some(oldest) = recent.entries.pop_front() else { break };
+                recent.bytes -= oldest.bytes();
+                recent.base = oldest.change.seq;
+            }
+        }
+        self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+        whole
+    }
+
+    /// Begins again after a part of the feed was trimmed before it was read.
+    pub(crate) fn restart(&self, head: i64) {
+        {
+            let mut recent = self.recent.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
+        }
+        self.head.send_replace(head);
+    }
+}

@@ -1,0 +1,91 @@
+//! An expression as the rest of the crate holds it.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    error::Result,
+    expr::{
+        ast::Node,
+        eval::{Environment, Truth, evaluate},
+        parser::parse,
+        print,
+    },
+};
+
+/// Where an expression stands, which decides the names it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Scope {
+    /// A filter of a list or of a subscription: bare names are fields of the document.
+    Filter,
+}
+
+/// A checked expression; cheap to clone.
+///
+/// ```
+/// use universal_core::expr::{Environment, Expression, Scope, Truth};
+/// let filter = Expression::parse("done == false && priority > 3", Scope::Filter)?;
+/// let document = serde_json::json!({"done": false, "priority": 4});
+/// let environment = Environment::new("a", document.as_object().unwrap());
+/// assert_eq!(filter.evaluate(&environment), Truth::True);
+/// assert_eq!(filter.to_text(), "doc.done == false && doc.priority > 3");
+/// # Ok::<(), universal_core::Error>(())
+/// ```
+#[derive(Clone, PartialEq)]
+pub struct Expression {
+    root: Arc<Node>,
+    scope: Scope,
+}
+
+impl Expression {
+    /// Reads an expression of at most 4 KiB, depth 32 and 256 nodes, with lists of at most 200 literals.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-filter`, or `invalid-field` for a field's name that cannot be asked for, with the byte
+    /// position and what was expected.
+    pub fn parse(text: &str, scope: Scope) -> Result<Self> {
+        Ok(Self { root: Arc::new(parse(text, scope)?), scope })
+    }
+
+    /// Evaluates it in memory; it matches only if the answer is [`Truth::True`].
+    #[must_use]
+    pub fn evaluate(&self, environment: &Environment<'_>) -> Truth {
+        evaluate(&self.root, environment)
+    }
+
+    /// Whether it matches.
+    #[must_use]
+    pub fn matches(&self, environment: &Environment<'_>) -> bool {
+        self.evaluate(environment) == Truth::True
+    }
+
+    /// The normal form: bare names written as `doc.`, one spelling of literals and spaces. Parsing it gives an equal
+    /// expression.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        print::node(&self.root)
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The tree.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Expression").field(&self.to_text()).finish()
+    }
+}

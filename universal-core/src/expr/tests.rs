@@ -1,0 +1,235 @@
+//! Tests of the language: what is accepted, what is refused and where, what it means.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::{
+    clock::Timestamp,
+    expr::{Environment, Expression, Field, Scope, Truth},
+};
+
+fn parse(text: &str) -> Expression {
+    Expression::parse(text, Scope::Filter).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+fn evaluate(text: &str, document: &Value) -> Truth {
+    let environment = Environment::new("the-id", document.as_object().unwrap())
+        .with_owner(Some("ann"))
+        .with_revision("r1-1")
+        .with_moments(Timestamp::from_micros(1_767_323_045_678_901), Timestamp::from_micros(1_767_323_045_679_000))
+        .with_caller(Some("ann"));
+    let expression = parse(text);
+    let normal = parse(&expression.to_text());
+    assert_eq!(normal, expression, "{text}");
+    assert_eq!(normal.to_text(), expression.to_text());
+    expression.evaluate(&environment)
+}
+
+#[test]
+fn the_normal_form() {
+    for (text, normal) in [
+        ("done", "doc.done"),
+        ("!done", "!doc.done"),
+        ("done==false&&priority>3", "doc.done == false && doc.priority > 3"),
+        ("(a == 1 || b == 2) && c == 3", "(doc.a == 1 || doc.b == 2) && doc.c == 3"),
+        ("a == 1 || b == 2 && c == 3", "doc.a == 1 || (doc.b == 2 && doc.c == 3)"),
+        ("((a == 1 && b == 2)) && c == 3", "doc.a == 1 && doc.b == 2 && doc.c == 3"),
+        ("!(a == 1)", "!(doc.a == 1)"),
+        ("doc[\"a-b\"].c['in'] == 'x\"\\x41'", "doc[\"a-b\"].c[\"in\"] == \"x\\\"A\""),
+        ("doc['a'] in [1, -2.5, 1e300, null, true, \"x\",]", "doc.a in [1, -2.5, 1e300, null, true, \"x\"]"),
+        ("a in []", "doc.a in []"),
+        ("id == doc.id", "doc.id == doc.id"),
+        ("has(x) && !has(doc.y.z)", "has(doc.x) && !has(doc.y.z)"),
+        ("0x1F == -1.0 // comment", "31 == -1"),
+        ("(a) < .5", "doc.a < 0.5"),
+        ("meta.created_at > '2026-01-02T03:04:05+01:00'", "meta.created_at > \"2026-01-02T03:04:05+01:00\""),
+        ("doc.for == doc.type", "doc.for == doc.type"),
+        ("a == -9223372036854775808", "doc.a == -9223372036854775808"),
+    ] {
+        assert_eq!(parse(text).to_text(), normal);
+        assert_eq!(parse(normal), parse(text));
+    }
+}
+
+#[test]
+fn what_is_refused_and_where() {
+    let deep = format!("{}a{}", "(".repeat(33), ")".repeat(33));
+    let wide = vec!["a==1"; 86].join("||");
+    let list = format!("a in [{}]", vec!["1"; 201].join(","));
+    let long = format!("a == '{}'", "x".repeat(5_000));
+    let many = format!("doc{} == 1", ".a".repeat(33));
+    for (text, position) in [
+        ("", 0),
+        ("a ==", 4),
+        ("a = 1", 2),
+        ("a == 1 &&", 9),
+        ("a == 1 & b == 2", 7),
+        ("(a == 1", 7),
+        ("a == 1)", 6),
+        ("a == 1 b", 7),
+        ("a == b == c", 7),
+        ("!a == 1", 0),
+        ("1", 0),
+        ("'x' && a", 0),
+        ("a + 1 == 2", 2),
+        ("a ? b : c", 2),
+        ("a == 9223372036854775808", 5),
+        ("a == -9223372036854775809", 5),
+        ("a == 99999999999999999999", 5),
+        ("a == 5u", 6),
+        ("a == 1e400", 5),
+        ("a == 1.", 6),
+        ("a == 'x", 5),
+        ("a == '\\q'", 6),
+        ("a == '\\u0000'", 6),
+        ("a == '\\ud800'", 6),
+        ("a == \"\n\"", 5),
+        ("a in b", 5),
+        ("a in [b]", 6),
+        ("a in [1 2]", 8),
+        ("a[0] == 1", 2),
+        ("a.b() == 1", 3),
+        ("size(a) == 1", 0),
+        ("size == 1", 0),
+        ("input == 1", 0),
+        ("a.in == 1", 2),
+        ("doc == 1", 0),
+        ("doc.id.x == 1", 7),
+        ("meta.x == 1", 0),
+        ("meta == 1", 0),
+        ("caller == 1", 0),
+        ("caller.roles == 1", 0),
+        ("has(1)", 0),
+        ("has(a == 1)", 6),
+        ("meta.created_at > 5", 18),
+        ("doc.a == meta.created_at", 0),
+        ("meta.created_at in ['2026']", 20),
+        ("a == 1 == true", 7),
+        ("--1 == a", 1),
+        ("a == #", 5),
+        ("[1] == a", 0),
+        (deep.as_str(), 32),
+        (wide.as_str(), 0),
+        (list.as_str(), 5),
+        (long.as_str(), 4096),
+        (many.as_str(), 0),
+    ] {
+        let error = Expression::parse(text, Scope::Filter).expect_err(text);
+        assert_eq!((error.code(), error.position()), ("invalid-filter", Some(position)), "{text}: {error}");
+        assert_eq!(error.field(), Some("filter"));
+    }
+    for text in ["doc['a\"b'] == 1", "doc['a\\\\b'] == 1", "doc['a\\n'] == 1"] {
+        let error = Expression::parse(text, Scope::Filter).expect_err(text);
+        assert_eq!((error.code(), error.position()), ("invalid-field", Some(4)), "{text}");
+    }
+}
+
+#[test]
+fn what_it_means() {
+    let document = json!({
+        "t": true, "f": false, "n": null, "i": 3, "d": 2.5, "s": "b", "o": {"x": 1, "n": null}, "o2": {"n": null, "x": 1},
+        "l": [1, 2], "big": 9_007_199_254_740_993_i64, "bigd": 1e300,
+    });
+    for (text, truth) in [
+        ("t", Truth::True),
+        ("f", Truth::False),
+        ("i", Truth::Error),
+        ("gone", Truth::Error),
+        ("!gone", Truth::Error),
+        ("gone && f", Truth::False),
+        ("f && gone", Truth::False),
+        ("gone || t", Truth::True),
+        ("gone || f", Truth::Error),
+        ("i == 3.0", Truth::True),
+        ("i != 3", Truth::False),
+        ("i == '3'", Truth::False),
+        ("i != '3'", Truth::True),
+        ("gone == 3", Truth::Error),
+        ("gone != 3", Truth::Error),
+        ("n == null", Truth::True),
+        ("o.n == null", Truth::True),
+        ("gone == null", Truth::Error),
+        ("i == null", Truth::False),
+        ("i > 2.5", Truth::True),
+        ("d < i", Truth::True),
+        ("i < 's'", Truth::Error),
+        ("n < 1", Truth::Error),
+        ("n <= null", Truth::Error),
+        ("l < l", Truth::Error),
+        ("f < t", Truth::True),
+        ("s > 'a' && s < 'c' && s < 'b\u{e9}'", Truth::True),
+        ("s > 'B'", Truth::True),
+        ("big > 9007199254740992.0", Truth::True),
+        ("big == 9007199254740993", Truth::True),
+        ("bigd > big", Truth::True),
+        ("o == o2", Truth::True),
+        ("o == l", Truth::False),
+        ("i in [1, 3.0]", Truth::True),
+        ("n in [null]", Truth::True),
+        ("i in []", Truth::False),
+        ("gone in [1]", Truth::Error),
+        ("l in [1]", Truth::False),
+        ("has(i)", Truth::True),
+        ("has(n)", Truth::True),
+        ("has(gone)", Truth::False),
+        ("has(o.x)", Truth::True),
+        ("has(o.gone)", Truth::False),
+        ("has(gone.x)", Truth::Error),
+        ("has(i.x)", Truth::Error),
+        ("i.x == 1", Truth::Error),
+        ("doc.l['0'] == 1", Truth::Error),
+        ("id == 'the-id'", Truth::True),
+        ("meta.owner == caller.id", Truth::True),
+        ("meta.revision == 'r1-1'", Truth::True),
+        ("meta.created_at == '2026-01-02T03:04:05.678Z'", Truth::True),
+        ("meta.created_at == '2026-01-02T04:04:05.678+01:00'", Truth::True),
+        ("meta.created_at < meta.updated_at", Truth::True),
+        ("meta.updated_at in ['2026-01-02T03:04:05.679Z']", Truth::True),
+        ("has(caller.id)", Truth::True),
+        ("true", Truth::True),
+        ("1 < 2 && !('a' == 'b')", Truth::True),
+    ] {
+        assert_eq!(evaluate(text, &document), truth, "{text}");
+    }
+    let nobody = Environment::new("x", document.as_object().unwrap());
+    assert_eq!(parse("meta.owner == caller.id").evaluate(&nobody), Truth::Error);
+    assert_eq!(parse("meta.owner == null").evaluate(&nobody), Truth::True);
+    assert_eq!(parse("has(caller.id)").evaluate(&nobody), Truth::False);
+}
+
+#[test]
+fn fields_are_read_alone() {
+    for (text, normal) in
+        [("a.b", "doc.a.b"), ("doc.a", "doc.a"), ("id", "doc.id"), ("meta.updated_at", "meta.updated_at")]
+    {
+        assert_eq!(Field::parse(text).unwrap().to_text(), normal);
+    }
+    for bad in ["", "a,b", "1", "caller.id", "-a", "a ==", "has(a)"] {
+        assert!(Field::parse(bad).is_err(), "{bad}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_it_panic(text in any::<String>()) {
+        let _ = Expression::parse(&text, Scope::Filter);
+    }
+
+    #[test]
+    fn no_near_expression_makes_it_panic(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "a", "doc", ".", "[", "]", "\"x\"", "'", "\\", "(", ")", "!", "-", "1", "9223372036854775808", "1e308", "&&", "||",
+                "==", "<", "in", "has", "meta", "created_at", "caller", "id", "null", "true", ",", " ", "é", "\u{0}", "0x",
+            ]),
+            0..30,
+        ),
+    ) {
+        let text = parts.concat();
+        if let Ok(expression) = Expression::parse(&text, Scope::Filter) {
+            prop_assert_eq!(parse(&expression.to_text()), expression);
+        }
+    }
+}

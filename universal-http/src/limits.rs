@@ -1,0 +1,87 @@
+//! The limits of requests and connections of this crate, as one plain value.
+
+use std::time::Duration;
+
+/// Limits that hold for every route. The defaults suit a server on the open internet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The largest JSON body in bytes: 1 MiB.
+    pub json_body: usize,
+    /// How long one request may be handled until its answer begins: 30 s. Uploads and streams are exempt; for them
+    /// [`Limits::body_idle`] holds.
+    pub handling: Duration,
+    /// How long a body may stay silent before the request is refused: 15 s.
+    pub body_idle: Duration,
+    /// Subscriptions of one realtime connection: 100.
+    pub subscriptions: usize,
+    /// Frames a second from a WebSocket client, with a burst of three seconds' worth: 20.
+    pub frames_per_second: u32,
+    /// The largest frame from a WebSocket client in bytes: 64 KiB.
+    pub frame: usize,
+    /// How long a WebSocket may stay without one subscription after it was opened: 10 s.
+    pub first_subscription: Duration,
+    /// The time between two heartbeats of a realtime connection: 15 s.
+    pub heartbeat: Duration,
+    /// The time between two pings of a WebSocket: 25 s.
+    pub ping: Duration,
+    /// How long a client may take to answer a ping, or to read what was sent to it: 20 s.
+    pub ping_timeout: Duration,
+    /// How often the token of an open realtime connection is verified again, which is how late its end is noticed: 2 s.
+    pub token_check: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            json_body: 1024 * 1024,
+            handling: Duration::from_secs(30),
+            body_idle: Duration::from_secs(15),
+            subscriptions: 100,
+            frames_per_second: 20,
+            frame: 64 * 1024,
+            first_subscription: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(15),
+            ping: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            token_check: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Limits {
+    /// With another largest JSON body, in bytes.
+    #[must_use]
+    pub fn with_json_body(mut self, bytes: usize) -> Self {
+        self.json_body = bytes;
+        self
+    }
+
+    /// With another time for handling a request.
+    #[must_use]
+    pub fn with_handling(mut self, time: Duration) -> Self {
+        self.handling = time;
+        self
+    }
+
+    /// With another time that a body may stay silent.
+    #[must_use]
+    pub fn with_body_idle(mut self, time: Duration) -> Self {
+        self.body_idle = time;
+        self
+    }
+
+    /// With another time between two heartbeats.
+    #[must_use]
+    pub fn with_heartbeat(mut self, time: Duration) -> Self {
+        self.heartbeat = time;
+        self
+    }
+
+    /// With another time between two checks of an open connection's token.
+    #[must_use]
+    pub fn with_token_check(mut self, time: Duration) -> Self {
+        self.token_check = time;
+        self
+    }
+}

@@ -1,0 +1,57 @@
+//! From the head of a request to a [`Caller`].
+
+use async_trait::async_trait;
+use http::request::Parts;
+use secrecy::SecretString;
+use universal_core::{
+    caller::Caller,
+    error::{Error, ErrorKind, Result},
+};
+
+use crate::{extract::bearer::bearer, state::State};
+
+/// The host's own way to know who asks: its session cookie, a header that its proxy set, a value its own middleware left
+/// in the request's extensions.
+///
+/// It is asked before the bearer token is looked at.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// The caller that this request's head stands for, or `None` if it has no credentials of the host's kind.
+    ///
+    /// # Errors
+    /// `Unauthenticated` for credentials that are not valid: the request is answered 401 then, on public routes too.
+    async fn authenticate(&self, head: &Parts) -> Result<Option<Caller>>;
+}
+
+/// The part of the accounts service that turns an access token into a caller.
+#[async_trait]
+pub(crate) trait TokenVerifier: Send + Sync {
+    async fn verify(&self, token: &str) -> Result<Caller>;
+}
+
+/// Who asks, and with which token. No credentials: anonymous in the default tenant.
+///
+/// # Errors
+/// `Unauthenticated` for credentials that are not valid; they are never treated as absent.
+pub(crate) async fn authenticate(state: &State, head: &Parts) -> Result<(Caller, Option<SecretString>)> {
+    if let Some(host) = &state.authenticator
+        && let Some(caller) = host.authenticate(head).await?
+    {
+        return Ok((caller, None));
+    }
+    match bearer(&head.headers)? {
+        None => Ok((Caller::anonymous(state.default_tenant.clone()), None)),
+        Some(token) => Ok((verify(state, token).await?, Some(SecretString::from(token)))),
+    }
+}
+
+/// The caller of an access token.
+///
+/// # Errors
+/// `Unauthenticated` if it is not valid, or if there are no accounts here.
+pub(crate) async fn verify(state: &State, token: &str) -> Result<Caller> {
+    match &state.tokens {
+        Some(tokens) => tokens.verify(token).await,
+        None => Err(Error::new(ErrorKind::Unauthenticated, "no-accounts", "this server knows no access tokens")),
+    }
+}

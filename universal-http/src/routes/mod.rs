@@ -1,0 +1,3 @@
+//! The subjects: one folder each, with its table of routes in `mod.rs`.
+
+pub(crate) mod operations;

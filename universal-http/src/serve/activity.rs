@@ -1,0 +1,61 @@
+//! What a connection's reader must know of its requests.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
+
+/// Shared by a connection's service, which counts, and its socket, which waits accordingly.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    started: AtomicU64,
+    open: AtomicUsize,
+    upgraded: AtomicBool,
+    multiplexed: AtomicBool,
+}
+
+impl Activity {
+    /// Counts a request until the guard is dropped, with the last byte of its answer.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.started.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// How many requests there were so far.
+    pub(super) fn started(&self) -> u64 {
+        self.started.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0
+    }
+
+    /// The connection speaks another protocol now, which has its own pings.
+    pub(super) fn set_upgraded(&self) {
+        self.upgraded.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// The connection is HTTP/2: bytes between requests are not the begin of a header.
+    pub(super) fn set_multiplexed(&self) {
+        self.multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed)
+    }
+}
+
+/// One request being answered.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,153 @@
+//! A socket that gives up: on a header that does not end, on a client that rests too long or does not read.
+//!
+//! hyper has a time limit for headers, but it covers the rest between requests too, and not a connection's first bytes
+//! while its version is unknown. Here each wait has its own limit.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Instant, Sleep},
+};
+
+use super::{activity::Activity, options::ServeOptions};
+
+/// What the reader waits for.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The first byte of a request, until then.
+    Rest(Instant),
+    /// The end of a header, until then.
+    Header(Instant),
+    /// A request is being answered: its body and its handler have limits of their own.
+    Busy,
+}
+
+#[derive(Debug)]
+pub(super) struct TimedIo {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    header: Duration,
+    idle: Duration,
+    write: Duration,
+    phase: Phase,
+    seen: u64,
+    reading: Pin<Box<Sleep>>,
+    writing: Option<Pin<Box<Sleep>>>,
+}
+
+impl TimedIo {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, options: &ServeOptions) -> Self {
+        let first = Instant::now() + options.header;
+        Self {
+            stream,
+            activity,
+            header: options.header,
+            idle: options.idle,
+            write: options.write,
+            phase: Phase::Rest(first),
+            seen: 0,
+            reading: Box::pin(tokio::time::sleep_until(first)),
+            writing: None,
+        }
+    }
+
+    /// Brings the phase up to date with what the service has done meanwhile.
+    fn look(&mut self) {
+        let started = self.activity.started();
+        if self.activity.is_busy() {
+            self.phase = Phase::Busy;
+        } else if started != self.seen || matches!(self.phase, Phase::Busy) {
+            self.phase = Phase::Rest(Instant::now() + self.idle);
+        }
+        self.seen = started;
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>, limit: Instant) -> Poll<io::Result<()>> {
+        if self.reading.deadline() != limit {
+            self.reading.as_mut().reset(limit);
+        }
+        self.reading.as_mut().poll(cx).map(|()| Err(too_slow()))
+    }
+
+    /// Lets a write that makes no progress fail after a while.
+    fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.writing = None;
+            return poll;
+        }
+        let write = self.write;
+        let writing = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(write)));
+        match writing.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(too_slow())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client was too slow")
+}
+
+impl AsyncRead for TimedIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if this.activity.is_upgraded() {
+            return poll;
+        }
+        this.look();
+        match (poll, this.phase) {
+            (Poll::Ready(result), Phase::Rest(_)) => {
+                if buffer.filled().len() > before && !this.activity.is_multiplexed() {
+                    this.phase = Phase::Header(Instant::now() + this.header);
+                }
+                Poll::Ready(result)
+            }
+            // A header that comes byte by byte never waits long, and still ends in time or not at all.
+            (Poll::Ready(Ok(())), Phase::Header(limit)) if Instant::now() >= limit => Poll::Ready(Err(too_slow())),
+            (Poll::Ready(result), _) => Poll::Ready(result),
+            (Poll::Pending, Phase::Busy) => Poll::Pending,
+            (Poll::Pending, Phase::Rest(limit) | Phase::Header(limit)) => this.wait(cx, limit),
+        }
+    }
+}
+
+impl AsyncWrite for TimedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch_write(cx, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch_write(cx, poll)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch_write(cx, poll)
+    }
+}
