@@ -38,9 +38,8 @@ pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
 /// # Errors
 /// `Invalid` with code `invalid-json` and a position, or `invalid-body` and a JSON pointer.
 pub(crate) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        Error::invalid("invalid-json", "the body is not UTF-8").with_position(error.valid_up_to())
-    })?;
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Error::invalid("invalid-json", "the body is not UTF-8").with_position(error.valid_up_to()))?;
     serde_json::from_str(text).map_err(|error| explain(text, &error))
 }
 
@@ -63,9 +62,7 @@ fn explain(text: &str, error: &serde_json::Error) -> Error {
             }
             Error::invalid("invalid-body", sentence.chars().take(300).collect::<String>()).with_field(pointer)
         }
-        _ if text.trim().is_empty() => {
-            Error::invalid("invalid-json", "the body is empty; send JSON").with_position(0)
-        }
+        _ if text.trim().is_empty() => Error::invalid("invalid-json", "the body is empty; send JSON").with_position(0),
         _ => Error::invalid("invalid-json", format!("the body is not JSON: {sentence}")).with_position(position),
     }
 }

@@ -2,12 +2,7 @@
 
 use http::{HeaderName, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use universal_core::{
-    collections::Document,
-    cursor::Cursor,
-    error::Result,
-    page::Page,
-};
+use universal_core::{collections::Document, cursor::Cursor, error::Result, page::Page};
 
 use crate::{
     context::Context,

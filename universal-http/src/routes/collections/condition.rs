@@ -34,8 +34,11 @@ pub(crate) fn of_write(cx: &Context) -> Result<Precondition> {
 /// `Invalid` if there is one: passing over it would make a guarded write an unguarded one.
 pub(crate) fn none(cx: &Context) -> Result<()> {
     if cx.if_match()?.is_some() || cx.if_none_match()?.is_some() {
-        return Err(Error::invalid("invalid-condition", "a new document has no revision to compare; use PUT with an id")
-            .with_field("If-Match"));
+        return Err(Error::invalid(
+            "invalid-condition",
+            "a new document has no revision to compare; use PUT with an id",
+        )
+        .with_field("If-Match"));
     }
     Ok(())
 }

@@ -9,7 +9,8 @@ use universal_core::collections::Collections;
 use crate::route::Route;
 
 pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
-    Route::get("/db/{collection}", "collections.list", |service, cx| Box::pin(documents::list(service, cx))).with_head(),
+    Route::get("/db/{collection}", "collections.list", |service, cx| Box::pin(documents::list(service, cx)))
+        .with_head(),
     Route::post("/db/{collection}", "collections.create", |service, cx| Box::pin(documents::create(service, cx))),
     Route::get("/db/{collection}/{id}", "collections.get", |service, cx| Box::pin(documents::get(service, cx)))
         .with_head(),

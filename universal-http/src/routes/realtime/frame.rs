@@ -15,7 +15,9 @@ const MAX_REF: usize = 64;
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum ClientFrame {
     /// Credentials, or newer ones of the same user.
-    Auth { token: String },
+    Auth {
+        token: String,
+    },
     Subscribe {
         #[serde(rename = "ref")]
         reference: String,
@@ -46,7 +48,8 @@ impl ClientFrame {
         };
         match reference {
             Some(reference) if reference.is_empty() || reference.len() > MAX_REF => {
-                Err(Error::invalid("invalid-frame", format!("`ref` is a text of 1 to {MAX_REF} bytes")).with_field("/ref"))
+                Err(Error::invalid("invalid-frame", format!("`ref` is a text of 1 to {MAX_REF} bytes"))
+                    .with_field("/ref"))
             }
             _ => Ok(frame),
         }

@@ -2,10 +2,10 @@
 
 mod connection;
 mod frame;
-mod sse;
-mod subscriptions;
 #[cfg(feature = "websocket")]
 mod rate;
+mod sse;
+mod subscriptions;
 #[cfg(feature = "websocket")]
 mod upgrade;
 #[cfg(feature = "websocket")]

@@ -65,9 +65,11 @@ fn needed(message: &str) -> Error {
 /// The client's key, if its request is a WebSocket handshake at all.
 fn key(headers: &HeaderMap) -> Result<&HeaderValue> {
     let has = |name: HeaderName, wanted: &str| {
-        headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-            value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted))
-        })
+        headers
+            .get_all(name)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(wanted)))
     };
     if !has(header::CONNECTION, "upgrade") || !has(header::UPGRADE, "websocket") {
         return Err(needed("this is a WebSocket; connect with one, or use GET /realtime/sse"));
@@ -76,7 +78,9 @@ fn key(headers: &HeaderMap) -> Result<&HeaderValue> {
         return Err(needed("this server speaks version 13 of the WebSocket protocol"));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| key.len() == 24);
-    key.ok_or_else(|| Error::invalid("invalid-handshake", "Sec-WebSocket-Key is 16 bytes in base64").with_field("Sec-WebSocket-Key"))
+    key.ok_or_else(|| {
+        Error::invalid("invalid-handshake", "Sec-WebSocket-Key is 16 bytes in base64").with_field("Sec-WebSocket-Key")
+    })
 }
 
 /// A browser sends the host's cookies with a handshake from any page, so where they made the caller, the page must be
@@ -95,6 +99,10 @@ fn check_origin(cx: &Context) -> Result<()> {
     };
     match (page, own) {
         (Some(page), Some(own)) if page.eq_ignore_ascii_case(own) => Ok(()),
-        _ => Err(Error::new(ErrorKind::Forbidden, "foreign-origin", "a page of another origin may not connect with these cookies")),
+        _ => Err(Error::new(
+            ErrorKind::Forbidden,
+            "foreign-origin",
+            "a page of another origin may not connect with these cookies",
+        )),
     }
 }
