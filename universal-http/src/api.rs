@@ -20,6 +20,7 @@ use crate::{
     routes::{collections, operations, realtime},
     service::ApiService,
     state::State,
+    tickets::Tickets,
 };
 
 /// Whether the parts below can serve requests now; `/readyz` asks it.
@@ -84,6 +85,11 @@ impl Api {
     pub fn close(&self) {
         self.state.closing.cancel();
         self.state.tasks.close();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
     }
 
     /// Waits until every connection that [`Api::close`] ended is gone.
@@ -191,6 +197,7 @@ impl ApiBuilder {
             auth: self.auth.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
+            tickets: Tickets::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

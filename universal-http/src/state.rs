@@ -8,6 +8,7 @@ use universal_core::{auth::Auth, clock::SharedClock, id::TenantId};
 use crate::{
     limits::Limits,
     middleware::{Authenticator, metrics::Metrics},
+    tickets::Tickets,
 };
 
 /// What all requests share; made once by the builder.
@@ -23,6 +24,7 @@ pub(crate) struct State {
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
+    pub(crate) tickets: Tickets,
     /// Cancelled by `Api::close`; open realtime connections end.
     pub(crate) closing: CancellationToken,
     /// The tasks of upgraded connections.
