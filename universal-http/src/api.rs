@@ -20,6 +20,7 @@ use crate::{
     routes::{auth, collections, operations, realtime},
     service::ApiService,
     state::State,
+    tickets::Tickets,
 };
 
 /// Whether the parts below can serve requests now; `/readyz` asks it.
@@ -86,6 +87,11 @@ impl Api {
         self.state.tasks.close();
     }
 
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
     /// Waits until every connection that [`Api::close`] ended is gone.
     pub async fn closed(&self) {
         self.state.tasks.wait().await;
@@ -102,9 +108,9 @@ impl fmt::Debug for Api {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ApiBuilder {
+    auth: Option<Arc<dyn Auth>>,
     collections: Option<Arc<dyn Collections>>,
     realtime: Option<Arc<dyn Realtime>>,
-    auth: Option<Arc<dyn Auth>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
     sources: Vec<Arc<dyn MetricsSource>>,
@@ -115,7 +121,7 @@ pub struct ApiBuilder {
 }
 
 impl ApiBuilder {
-    /// Lends the accounts: `/auth`, and the access tokens of every other route.
+    /// Lends the accounts: `/auth`, and what a bearer token means on every route.
     pub fn auth(mut self, service: Arc<dyn Auth>) -> Self {
         self.auth = Some(service);
         self
@@ -191,6 +197,7 @@ impl ApiBuilder {
             auth: self.auth.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
+            tickets: Tickets::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -30,6 +30,9 @@ mod routes;
 pub mod serve;
 pub mod service;
 mod state;
+#[cfg(test)]
+mod tests;
+mod tickets;
 
 pub use api::{Api, ApiBuilder};
 pub use middleware::{AuthLayer, Authenticator, CurrentUser};

@@ -247,7 +247,7 @@ impl Router {
         };
         let mut params = Vec::with_capacity(entry.names.len());
         for (name, (_, raw)) in entry.names.iter().zip(matched.params.iter()) {
-            match decode(raw, name) {
+            match decode(raw, name, "invalid-path") {
                 Ok(value) => params.push((*name, value.into_owned())),
                 Err(error) => return Found::Malformed { template, error },
             }
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(found(&Method::GET, "/db/todos/_export"), r#"export [("collection", "todos")]"#);
         assert_eq!(found(&Method::GET, "/storage/b/x/y%20z"), r#"file [("bucket", "b"), ("key", "x/y z")]"#);
         assert_eq!(found(&Method::POST, "/db/todos/a"), "GET, HEAD, OPTIONS, PUT");
-        assert_eq!(found(&Method::GET, "/db/todos/%zz"), "invalid-encoding");
+        assert_eq!(found(&Method::GET, "/db/todos/%zz"), "invalid-path");
         for unknown in ["/", "", "/db", "/db/", "/db/todos/a/", "//db/todos/a", "/DB/todos/a"] {
             assert_eq!(found(&Method::GET, unknown), "404", "{unknown}");
         }

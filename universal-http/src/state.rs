@@ -8,6 +8,7 @@ use universal_core::{auth::Auth, clock::SharedClock, id::TenantId};
 use crate::{
     limits::Limits,
     middleware::{Authenticator, metrics::Metrics},
+    tickets::Tickets,
 };
 
 /// What all requests share; made once by the builder.
@@ -19,10 +20,11 @@ pub(crate) struct State {
     pub(crate) prefix: String,
     /// Without a slash at its end.
     pub(crate) public_url: Option<String>,
-    /// Who knows the access tokens.
+    /// Verifies access tokens.
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
+    pub(crate) tickets: Tickets,
     /// Cancelled by `Api::close`; open realtime connections end.
     pub(crate) closing: CancellationToken,
     /// The tasks of upgraded connections.
