@@ -1,4 +1,7 @@
 //! Whole paths through the product, as its users walk them.
 
+mod embed;
+mod live;
+mod mail;
 mod readme;
 mod todo;

@@ -7,3 +7,5 @@ mod cases_documents;
 mod cases_realtime;
 mod cases_requests;
 mod cases_storage;
+mod mounts;
+mod serving;

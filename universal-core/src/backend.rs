@@ -12,10 +12,13 @@ use crate::{
     caller::Caller,
     collections::{Collection, Collections},
     drivers::sql::connection::Database,
+    engine::worker::Workers,
     error::Result,
     id::{CollectionName, TenantId},
-    realtime::Realtime,
+    jobs::Jobs,
+    realtime::{Feed, Realtime},
     settings::Settings,
+    storage::{Storage, Sweep},
     transaction::Transaction,
 };
 
@@ -48,8 +51,13 @@ pub struct Backend {
 pub(crate) struct Parts {
     pub(crate) auth: Arc<dyn Auth>,
     pub(crate) collections: Arc<dyn Collections>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) jobs: Arc<dyn Jobs>,
     pub(crate) realtime: Arc<dyn Realtime>,
     pub(crate) database: Database,
+    pub(crate) feed: Arc<dyn Feed>,
+    pub(crate) sweep: Arc<dyn Sweep>,
+    pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) summary: Summary,
@@ -107,10 +115,42 @@ impl Backend {
         &self.parts.collections
     }
 
+    /// Files.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.parts.storage
+    }
+
+    /// Functions and their jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Arc<dyn Jobs> {
+        &self.parts.jobs
+    }
+
     /// Subscriptions.
     #[must_use]
     pub fn realtime(&self) -> &Arc<dyn Realtime> {
         &self.parts.realtime
+    }
+
+    /// The change feed itself: for retention, and for tools that read every change of a tenant.
+    #[must_use]
+    pub fn feed(&self) -> &Arc<dyn Feed> {
+        &self.parts.feed
+    }
+
+    /// What deletes bytes that no file needs; the backend runs it every few minutes by itself.
+    #[must_use]
+    pub fn sweep(&self) -> &Arc<dyn Sweep> {
+        &self.parts.sweep
+    }
+
+    /// Makes sure that a tenant exists. The tenant `default` always does.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    pub async fn create_tenant(&self, tenant: &TenantId) -> Result<()> {
+        self.parts.database.create_tenant(tenant).await
     }
 
     /// The documents of a collection as values of a Rust type.
@@ -208,6 +248,9 @@ impl Backend {
     /// then released, writes that wait are answered, connections are closed.
     pub async fn shutdown(&self) {
         self.parts.stop.cancel();
+        if let Some(workers) = self.parts.workers.lock().await.take() {
+            workers.shutdown().await;
+        }
         self.parts.tasks.close();
         let _ = tokio::time::timeout(DRAIN, self.parts.tasks.wait()).await;
         self.parts.database.shutdown().await;

@@ -10,19 +10,31 @@ use crate::{
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
     collections::list_cursor::CursorKey,
-    drivers::sql::{
-        auth::SqlAuth,
-        collections::SqlCollections,
-        connection::{Database, Signals},
-        dialect::Dialect,
-        feed::SqlFeed,
-        open::OpenOptions,
+    drivers::{
+        blob::{BlobStorage, BlobStore},
+        sql::{
+            auth::SqlAuth,
+            catalog::SqlCatalog,
+            collections::SqlCollections,
+            connection::{Database, Signals},
+            dialect::Dialect,
+            feed::SqlFeed,
+            jobs::SqlQueue,
+            open::OpenOptions,
+        },
     },
-    engine::{hub::Hub, local::LocalBus, relay},
+    engine::{
+        hub::Hub,
+        local::LocalBus,
+        relay, upkeep,
+        worker::{WorkerOptions, Workers},
+    },
     error::{Error, Result},
+    jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
     realtime::{Bus, Feed},
     secret::MasterKey,
     settings::{Settings, Synchronous},
+    storage::{Signer, Storage, Sweep},
 };
 
 /// Puts a [`Backend`] together. Whatever is not given is the embedded default.
@@ -37,6 +49,10 @@ pub struct Builder {
     connection: Option<sea_orm::DatabaseConnection>,
     master_key: Option<MasterKey>,
     transaction_limit: Duration,
+    functions: Functions,
+    mailer: Option<Arc<dyn Mailer>>,
+    store: Option<BlobStore>,
+    workers: Option<WorkerOptions>,
 }
 
 impl Builder {
@@ -50,6 +66,10 @@ impl Builder {
             connection: None,
             master_key: None,
             transaction_limit: Duration::from_secs(5),
+            functions: Functions::default(),
+            mailer: None,
+            store: None,
+            workers: None,
         }
     }
 
@@ -89,6 +109,30 @@ impl Builder {
         self
     }
 
+    /// With functions of the host's, which callers may run by name and jobs name.
+    pub fn with_functions(mut self, functions: Functions) -> Self {
+        self.functions = functions;
+        self
+    }
+
+    /// With a mailer of the host's; it also brings the function `send_email`.
+    pub fn with_mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.mailer = Some(mailer);
+        self
+    }
+
+    /// With an object store of the host's for the bytes of files.
+    pub fn with_object_store(mut self, store: Arc<dyn object_store::ObjectStore>) -> Self {
+        self.store = Some(BlobStore::lent(store));
+        self
+    }
+
+    /// With other leases and limits of the workers than the settings' number of them.
+    pub fn with_worker_options(mut self, options: WorkerOptions) -> Self {
+        self.workers = Some(options);
+        self
+    }
+
     /// On a PostgreSQL pool that the host has opened. It stays the host's: nobody else's statements
     /// are changed, but the pool is closed by [`Backend::shutdown`].
     #[cfg(feature = "postgres")]
@@ -118,13 +162,101 @@ impl Builder {
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone());
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
-            tasks.spawn(relay::run(feed, bus, stop.clone()));
+            tasks.spawn(relay::run(Arc::clone(&feed) as _, bus, stop.clone()));
         }
 
-        let summary = Summary { database: shown, files: String::new(), mail: String::new() };
+        let (store, files) = self.blob_store().await?;
+        let signer = Signer::new(&master);
+        let catalog = Arc::new(SqlCatalog::new(database.clone()));
+        let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
+        let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
+        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+
+        let (functions, mail) = self.functions()?;
+        let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
+        let workers = self.start_workers(&queue, &functions)?;
+        let jobs = Arc::new(QueuedJobs::new(queue, functions));
+
+        let summary = Summary { database: shown, files, mail };
+        let workers = tokio::sync::Mutex::new(workers);
+        let (storage, realtime): (Arc<dyn Storage>, _) = (storage, Arc::new(hub));
         Ok(Backend {
-            parts: Arc::new(Parts { auth, collections, realtime: Arc::new(hub), database, tasks, stop, summary }),
+            parts: Arc::new(Parts {
+                auth,
+                collections,
+                storage,
+                jobs,
+                realtime,
+                feed,
+                sweep,
+                database,
+                workers,
+                tasks,
+                stop,
+                summary,
+            }),
         })
+    }
+
+    #[cfg(feature = "fs")]
+    async fn blob_store(&mut self) -> Result<(BlobStore, String)> {
+        if let Some(store) = self.store.take() {
+            return Ok((store, "the host's object store".to_owned()));
+        }
+        if self.in_memory {
+            return Ok((BlobStore::memory(), "memory".to_owned()));
+        }
+        let folder = self.settings.data.join("files");
+        Ok((BlobStore::local(&folder).await?, format!("the folder {}", folder.display())))
+    }
+
+    #[cfg(not(feature = "fs"))]
+    #[expect(clippy::unused_async, reason = "the same shape as with the feature")]
+    async fn blob_store(&mut self) -> Result<(BlobStore, String)> {
+        match self.store.take() {
+            Some(store) => Ok((store, "the host's object store".to_owned())),
+            None => Ok((BlobStore::memory(), "memory".to_owned())),
+        }
+    }
+
+    fn functions(&mut self) -> Result<(Functions, String)> {
+        let (mailer, shown) = match self.mailer.take() {
+            Some(mailer) => (Some(mailer), "the host's mailer"),
+            None => self.smtp()?,
+        };
+        let mut functions = Functions::builder().extend(&self.functions);
+        if let Some(mailer) = mailer {
+            functions = register_send_email(functions, mailer);
+        }
+        Ok((functions.build()?, shown.to_owned()))
+    }
+
+    #[cfg(feature = "smtp")]
+    fn smtp(&self) -> Result<(Option<Arc<dyn Mailer>>, &'static str)> {
+        use crate::drivers::smtp::{SmtpMailer, SmtpSettings};
+        let Some(url) = &self.settings.smtp_url else { return Ok((None, "none")) };
+        let Some(from) = &self.settings.mail_from else {
+            return Err(invalid("mail_from", "mails need a sender: set UNIVERSAL_MAIL_FROM"));
+        };
+        let settings = SmtpSettings::from_url(url, crate::jobs::Address::new(from)?)?;
+        Ok((Some(Arc::new(SmtpMailer::new(&settings)?)), "SMTP"))
+    }
+
+    #[cfg(not(feature = "smtp"))]
+    fn smtp(&self) -> Result<(Option<Arc<dyn Mailer>>, &'static str)> {
+        match &self.settings.smtp_url {
+            None => Ok((None, "none")),
+            Some(_) => Err(invalid("smtp_url", "this program was built without the feature `smtp`")),
+        }
+    }
+
+    fn start_workers(&self, queue: &Arc<dyn Queue>, functions: &Functions) -> Result<Option<Workers>> {
+        let options = match &self.workers {
+            Some(options) => options.clone(),
+            None if self.settings.workers == 0 => return Ok(None),
+            None => WorkerOptions::new().with_concurrency(self.settings.workers),
+        };
+        Workers::start(Arc::clone(queue), functions.clone(), options).map(Some)
     }
 
     async fn database(&mut self, signals: Signals) -> Result<(Database, String)> {

@@ -17,7 +17,7 @@ use crate::{
     limits::Limits,
     middleware::{AuthLayer, Authenticator, MetricsSource, metrics::Metrics},
     route::Router,
-    routes::{collections, operations, realtime},
+    routes::{auth, collections, operations, realtime},
     service::ApiService,
     state::State,
     tickets::Tickets,
@@ -221,6 +221,9 @@ impl ApiBuilder {
     fn mount(&self, part: Part, router: &mut Router) -> Result<()> {
         match part {
             Part::Public => {
+                if let Some(auth) = &self.auth {
+                    router.mount(auth::ROUTES, auth)?;
+                }
                 if let Some(collections) = &self.collections {
                     router.mount(collections::ROUTES, collections)?;
                 }

@@ -276,9 +276,7 @@ async fn a_cursor_of_another_history_or_the_future_is_told(on: Fixture) -> Resul
     let (caller, name) = (user(), collection()?);
     let head = on.realtime.head(&caller).await.map_err(failed)?;
     let ahead = Cursor::new(std::sync::Arc::clone(head.epoch()), head.seq() + 1_000_000);
-    for (since, expected) in
-        [(Cursor::new("elsewhere", 1), ResyncReason::OtherHistory), (ahead, ResyncReason::Ahead)]
-    {
+    for (since, expected) in [(Cursor::new("elsewhere", 1), ResyncReason::OtherHistory), (ahead, ResyncReason::Ahead)] {
         let subscribe = Subscribe::to(name.clone()).with_since(since);
         let mut subscription = on.realtime.subscribe(&caller, subscribe).await.map_err(failed)?;
         check(!subscription.recovered(), "it cannot recover")?;

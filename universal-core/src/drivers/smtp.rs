@@ -63,6 +63,44 @@ impl SmtpSettings {
         Self { host: host.into(), port: 587, security, credentials: None, from, from_name: None }
     }
 
+    /// A server from its URL: `smtp://user:password@host:587` (`STARTTLS`), `smtps://…` (TLS from the first byte,
+    /// port 465), `smtp+plain://127.0.0.1:25` (none, only on this machine). User and password are percent-encoded.
+    ///
+    /// # Errors
+    /// `Invalid` for anything else; the message does not repeat the URL.
+    pub fn from_url(url: &SecretString, from: Address) -> Result<Self> {
+        let bad = || {
+            let message = "an SMTP URL is smtp://user:password@host:port, smtps://… or smtp+plain://127.0.0.1:port";
+            Error::invalid("invalid-smtp-settings", message)
+        };
+        let (scheme, rest) = url.expose_secret().split_once("://").ok_or_else(bad)?;
+        let (security, port) = match scheme {
+            "smtp" => (SmtpSecurity::StartTls, 587),
+            "smtps" => (SmtpSecurity::Implicit, 465),
+            "smtp+plain" => (SmtpSecurity::None, 25),
+            _ => return Err(bad()),
+        };
+        let (user, server) = rest.rsplit_once('@').map_or((None, rest), |(user, server)| (Some(user), server));
+        let server = server.trim_end_matches('/');
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
+            _ => (server, port),
+        };
+        if host.is_empty() {
+            return Err(bad());
+        }
+        let mut settings = Self::new(host, from).with_port(port).with_security(security);
+        if let Some(user) = user {
+            let decoded = |text: &str| {
+                percent_encoding::percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| bad())
+            };
+            let (user, password) = user.split_once(':').ok_or_else(bad)?;
+            let (user, password): (String, String) = (decoded(user)?, decoded(password)?);
+            settings = settings.with_credentials(user, password.into());
+        }
+        Ok(settings)
+    }
+
     /// The same with another port.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
@@ -119,7 +157,9 @@ impl SmtpMailer {
     pub fn new(settings: &SmtpSettings) -> Result<Self> {
         let host = settings.host.as_str();
         let bad = |message: &str| Error::invalid("invalid-smtp-settings", message);
-        let tls = || TlsParameters::new(host.to_owned()).map_err(|error| bad("the SMTP host is not a name").with_source(error));
+        let tls = || {
+            TlsParameters::new(host.to_owned()).map_err(|error| bad("the SMTP host is not a name").with_source(error))
+        };
         let security = match settings.security {
             SmtpSecurity::Implicit => Tls::Wrapper(tls()?),
             SmtpSecurity::StartTls => Tls::Required(tls()?),

@@ -6,4 +6,5 @@ pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;
 pub mod relay;
+pub(crate) mod upkeep;
 pub mod worker;

@@ -96,11 +96,16 @@ impl Enqueue {
         if let Some(key) = &self.unique_key
             && (!(1..=200).contains(&key.len()) || key.chars().any(char::is_control))
         {
-            return Err(Error::invalid("invalid-unique-key", "a unique key is 1 to 200 bytes without control characters")
-                .with_field("unique_key"));
+            return Err(Error::invalid(
+                "invalid-unique-key",
+                "a unique key is 1 to 200 bytes without control characters",
+            )
+            .with_field("unique_key"));
         }
         if self.max_attempts.is_some_and(|attempts| !(1..=MOST_ATTEMPTS).contains(&attempts)) {
-            return Err(Error::invalid("invalid-max-attempts", "a job has 1 to 100 attempts").with_field("max_attempts"));
+            return Err(
+                Error::invalid("invalid-max-attempts", "a job has 1 to 100 attempts").with_field("max_attempts")
+            );
         }
         if matches!(self.due, Due::After(delay) if delay > LONGEST_DELAY) {
             return Err(Error::invalid("invalid-delay", "a job can wait for a year at most").with_field("delay"));

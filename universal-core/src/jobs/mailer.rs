@@ -20,7 +20,10 @@ impl Address {
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         let bad = || {
-            Error::invalid("invalid-email-address", "an address is of the form name@example.org, without a display name")
+            Error::invalid(
+                "invalid-email-address",
+                "an address is of the form name@example.org, without a display name",
+            )
         };
         let (local, domain) = text.rsplit_once('@').ok_or_else(bad)?;
         let dots = |part: &str| !part.split('.').any(str::is_empty);
@@ -188,8 +191,21 @@ mod tests {
         }
         let long = format!("{}@b.org", "a".repeat(65));
         for bad in [
-            "", "a", "@b.org", "a@", "a b@c.org", "a@b..org", ".a@b.org", "a@b.org\r\nBcc: x@y.org", "a\n@b.org", "A <a@b.org>",
-            "a@-b.org", "\"a\"@b.org", "a@b.org>", "a@[127.0.0.1]", &long,
+            "",
+            "a",
+            "@b.org",
+            "a@",
+            "a b@c.org",
+            "a@b..org",
+            ".a@b.org",
+            "a@b.org\r\nBcc: x@y.org",
+            "a\n@b.org",
+            "A <a@b.org>",
+            "a@-b.org",
+            "\"a\"@b.org",
+            "a@b.org>",
+            "a@[127.0.0.1]",
+            &long,
         ] {
             assert_eq!(Address::new(bad).unwrap_err().code(), "invalid-email-address", "{bad:?}");
         }

@@ -155,7 +155,8 @@ impl Jobs for QueuedJobs {
         let job = self.visible(caller, id).await?;
         let function = self.functions.allowed(caller, job.function.as_str())?;
         if job.state.after(JobEvent::Retry).is_some() {
-            let job = self.queue.retry(caller.tenant(), id, function.options().max_attempts).await?.ok_or_else(not_found)?;
+            let job =
+                self.queue.retry(caller.tenant(), id, function.options().max_attempts).await?.ok_or_else(not_found)?;
             if !job.state.is_final() {
                 return Ok(job);
             }

@@ -19,6 +19,20 @@ use crate::json::{
 /// `number-out-of-range`, `json-too-deep`, `json-too-many-values`, `json-too-many-keys`.
 /// `TooLarge` `document-too-large`.
 pub fn parse(text: &[u8], limits: &Limits) -> Result<Value> {
+    read(text, limits, LargeIntegers::Refused)
+}
+
+/// What an integer beyond `i64` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LargeIntegers {
+    /// An error.
+    Refused,
+    /// A double that PostgreSQL printed with all its digits.
+    Doubles,
+}
+
+/// Reads one JSON value.
+pub(super) fn read(text: &[u8], limits: &Limits, large: LargeIntegers) -> Result<Value> {
     if text.len() > limits.bytes {
         return Err(too_large(limits));
     }
@@ -28,7 +42,7 @@ pub fn parse(text: &[u8], limits: &Limits) -> Result<Value> {
     }
     let text = std::str::from_utf8(text)
         .map_err(|error| Error::invalid("invalid-text", "the text is not UTF-8").with_position(error.valid_up_to()))?;
-    let mut parser = Parser { text, position: 0, limits, depth: 0, nodes: 0, bytes: 0, trail: Vec::new() };
+    let mut parser = Parser { text, position: 0, limits, large, depth: 0, nodes: 0, bytes: 0, trail: Vec::new() };
     let parsed = parser.document();
     parsed.map_err(|error| match parser.trail.is_empty() {
         true => error,
@@ -81,6 +95,7 @@ pub(super) struct Parser<'t> {
     text: &'t str,
     pub(super) position: usize,
     limits: &'t Limits,
+    large: LargeIntegers,
     depth: usize,
     nodes: usize,
     /// Bytes of canonical text so far.
@@ -223,13 +238,16 @@ impl<'t> Parser<'t> {
             self.digits("expected a digit in the exponent")?;
         }
         let text = self.slice(start);
-        let number = if integer {
-            text.parse::<i64>().map(Number::from).map_err(|_| integer_out_of_range().with_position(start))?
-        } else {
-            text.parse::<f64>().ok().and_then(number::from_f64).ok_or_else(|| {
+        let double = || text.parse::<f64>().ok().and_then(number::from_f64);
+        let number = match text.parse::<i64>() {
+            Ok(value) if integer => Number::from(value),
+            _ if integer && self.large == LargeIntegers::Refused => {
+                return Err(integer_out_of_range().with_position(start));
+            }
+            _ => double().ok_or_else(|| {
                 let message = "a number's size must be less than 1.8e308";
                 Error::invalid("number-out-of-range", message).with_position(start)
-            })?
+            })?,
         };
         self.count(number::printed_length(&number))?;
         Ok(Value::Number(number))

@@ -4,7 +4,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::error::{Error, Result};
 use crate::json::{
-    canonical::{Segment, integer_out_of_range, parse, too_deep, too_large, too_many_keys, too_many_nodes},
+    canonical::{
+        LargeIntegers, Segment, integer_out_of_range, parse, read, too_deep, too_large, too_many_keys, too_many_nodes,
+    },
     limits::{DEEPEST, Limits},
     number, print,
 };
@@ -68,7 +70,7 @@ impl Object {
     pub fn from_stored(text: &str) -> Result<Self> {
         // It was checked before it was stored; PostgreSQL adds white space and writes out numbers.
         let limits = Limits { bytes: usize::MAX, depth: DEEPEST, nodes: usize::MAX, keys: usize::MAX };
-        match parse(text.as_bytes(), &limits).map_err(Error::internal)? {
+        match read(text.as_bytes(), &limits, LargeIntegers::Doubles).map_err(Error::internal)? {
             Value::Object(members) => Ok(Self { members }),
             _ => Err(Error::internal("a stored body is not an object")),
         }

@@ -1,10 +1,11 @@
 //! The durable, numbered log of changes: the truth behind every event.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
 use crate::{
+    clock::Timestamp,
     cursor::Cursor,
     error::Result,
     id::{CollectionName, DocumentId, TenantId},
@@ -27,6 +28,24 @@ impl FeedState {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor::new(Arc::clone(&self.epoch), self.head)
+    }
+}
+
+/// How much of a feed is kept: whatever limit is reached first.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Retention {
+    /// For how long; 7 days.
+    pub age: Duration,
+    /// How many changes of a tenant; 1 000 000.
+    pub changes: u32,
+    /// How many bytes of documents in the changes of a tenant; 1 GiB.
+    pub bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Duration::from_secs(7 * 24 * 3600), changes: 1_000_000, bytes: 1 << 30 }
     }
 }
 
@@ -61,6 +80,12 @@ pub trait Feed: Send + Sync + fmt::Debug {
         tenant: &TenantId,
         documents: &[(CollectionName, DocumentId)],
     ) -> Result<Vec<Option<Image>>>;
+
+    /// Forgets, in every tenant, the changes that `retention` does not keep at `now`.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn retain(&self, now: Timestamp, retention: &Retention) -> Result<()>;
 
     /// Forgets changes up to and including `through`; the numbers go on.
     ///

@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) stop: CancellationToken,
     pub(super) transaction_limit: Duration,
     #[cfg(feature = "sqlite")]
-    pub(super) folder: Option<tempfile::TempDir>,
+    pub(super) _folder: Option<tempfile::TempDir>,
 }
 
 /// Whom to wake after a commit.

@@ -18,7 +18,7 @@ use crate::{
     id::{CollectionName, DocumentId, TenantId, UserId},
     realtime::{
         change::{Change, Image, Operation},
-        feed::{Feed, FeedState, Sequencer},
+        feed::{Feed, FeedState, Retention, Sequencer},
     },
 };
 
@@ -62,7 +62,9 @@ impl Write<'_> {
         ];
         match self.dialect() {
             Dialect::Postgres => {
-                self.execute(RECORD_IN_OUTBOX, values).await?;
+                if self.execute(RECORD_IN_OUTBOX, values).await? == 0 {
+                    return Err(unknown_tenant());
+                }
                 self.signal_feed(tenant, None);
             }
             Dialect::Sqlite => {
@@ -77,7 +79,8 @@ impl Write<'_> {
 const RECORD_IN_OUTBOX: &str = "INSERT INTO universal_outbox
     (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1)";
 
 /// A trigger of the table raises the feed's head to the number that this statement takes.
 const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
@@ -86,6 +89,14 @@ const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
     SELECT $1, head + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
     FROM universal_feeds WHERE tenant_id = $1
     RETURNING seq";
+
+/// The newest change that is too old, too far back, or behind too many bytes.
+const LAST_TO_FORGET: &str = "SELECT max(seq) FROM (
+        SELECT seq, at, row_number() OVER newest AS position,
+            sum(length(coalesce(before, '')) + length(coalesce(after, ''))) OVER newest AS bytes
+        FROM universal_changes WHERE tenant_id = $1
+        WINDOW newest AS (ORDER BY seq DESC)) AS kept
+    WHERE at < $2 OR position > $3 OR bytes > $4";
 
 const COLUMNS: &str = "seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor,
     request_id, created_at, at";
@@ -159,6 +170,24 @@ impl Feed for SqlFeed {
             self.images(&sql, tenant, some, &mut found).await?;
         }
         Ok(documents.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
+    async fn retain(&self, now: Timestamp, retention: &Retention) -> Result<()> {
+        let oldest = now.minus(retention.age).as_micros();
+        for row in self.database.all("SELECT tenant_id FROM universal_feeds", vec![]).await? {
+            let tenant = TenantId::trusted(column::<String>(&row, 0)?);
+            let values: Vec<Value> = vec![
+                tenant.as_str().into(),
+                oldest.into(),
+                i64::from(retention.changes).into(),
+                i64::try_from(retention.bytes).unwrap_or(i64::MAX).into(),
+            ];
+            let through = self.database.one(LAST_TO_FORGET, values).await?;
+            if let Some(through) = through.map(|row| column::<Option<i64>>(&row, 0)).transpose()?.flatten() {
+                self.trim(&tenant, through).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn trim(&self, tenant: &TenantId, through: i64) -> Result<()> {

@@ -109,7 +109,7 @@ impl Database {
             tasks,
             stop,
             transaction_limit: options.transaction_limit,
-            folder,
+            _folder: folder,
         })))
     }
 }
@@ -153,7 +153,7 @@ impl Database {
             stop: CancellationToken::new(),
             transaction_limit: options.transaction_limit,
             #[cfg(feature = "sqlite")]
-            folder: None,
+            _folder: None,
         })))
     }
 }

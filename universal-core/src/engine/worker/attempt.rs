@@ -39,7 +39,8 @@ pub(super) async fn run(shared: Arc<Shared>, ready: Ready) -> Result<()> {
 async fn attempt(shared: &Shared, context: &JobContext) -> Result<()> {
     let job = context.job();
     // A claim asks only for functions that are here.
-    let function = shared.functions.get(&job.function).ok_or_else(|| Error::internal("an unknown function was claimed"))?;
+    let function =
+        shared.functions.get(&job.function).ok_or_else(|| Error::internal("an unknown function was claimed"))?;
     let began = Instant::now();
     let end = until_end(shared, context, function).await;
     let took = began.elapsed();
@@ -49,7 +50,8 @@ async fn attempt(shared: &Shared, context: &JobContext) -> Result<()> {
     }
     let (failure, answer) = match end {
         End::Returned(Ok(result)) => {
-            let told = settle(shared, context.lease(), |lease| async { shared.queue.complete(lease, &result).await }).await;
+            let told =
+                settle(shared, context.lease(), |lease| async { shared.queue.complete(lease, &result).await }).await;
             tracing::debug!(job.id = %job.id, job.function = %job.function, ?took, ok = told.is_ok(), "a job ended");
             return told;
         }
@@ -63,11 +65,13 @@ async fn attempt(shared: &Shared, context: &JobContext) -> Result<()> {
         }
         End::TimedOut => {
             let limit = function.options().timeout.as_secs_f64();
-            let error = Error::new(ErrorKind::Timeout, "job-timeout", format!("the attempt took longer than {limit} s"));
+            let error =
+                Error::new(ErrorKind::Timeout, "job-timeout", format!("the attempt took longer than {limit} s"));
             (again(context, function, &error), error)
         }
         End::Panicked => {
-            let error = Error::new(ErrorKind::Internal, "job-panicked", "the function panicked; the log has the details");
+            let error =
+                Error::new(ErrorKind::Internal, "job-panicked", "the function panicked; the log has the details");
             (again(context, function, &error), error)
         }
         End::Returned(Err(error)) if error.kind() == ErrorKind::Invalid => {

@@ -22,7 +22,8 @@ pub(super) async fn insert(write: &mut Write<'_>, new: &NewJob) -> Result<Job> {
             write.signal_jobs();
             return row::job(&row);
         }
-        let known = write.one("SELECT 1 FROM universal_tenants WHERE id = $1", vec![new.tenant.as_str().into()]).await?;
+        let known =
+            write.one("SELECT 1 FROM universal_tenants WHERE id = $1", vec![new.tenant.as_str().into()]).await?;
         if known.is_none() {
             return Err(Error::not_found("tenant-not-found", "there is no such tenant"));
         }

@@ -18,4 +18,4 @@ mod term;
 mod tests;
 
 pub(crate) use condition::{Lowered, lower};
-pub(crate) use sort::{SortBound, SortTerms, sort_bounds, sort_terms};
+pub(crate) use sort::{sort_bounds, sort_terms};

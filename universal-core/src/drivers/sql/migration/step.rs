@@ -18,6 +18,7 @@ impl MigrationName for Step {
 }
 
 #[async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own macro wrote its signature without the lifetime")]
 impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = match manager.get_database_backend() {
