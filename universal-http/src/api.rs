@@ -2,11 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use universal_core::{
     auth::Auth,
-    clock::{Clock, SharedClock, SystemClock},
     collections::Collections,
     error::{Error, Result},
     id::TenantId,
@@ -14,24 +12,16 @@ use universal_core::{
 };
 
 use crate::{
+    lent::{Authenticator, MetricsSource, ReadyCheck},
     limits::Limits,
-    middleware::{AuthLayer, Authenticator, MetricsSource, metrics::Metrics},
+    metrics::Metrics,
+    middleware::AuthLayer,
     route::Router,
     routes::{auth, collections, operations, realtime},
     service::ApiService,
     state::State,
     tickets::Tickets,
 };
-
-/// Whether the parts below can serve requests now; `/readyz` asks it.
-#[async_trait]
-pub trait ReadyCheck: Send + Sync {
-    /// Asks the parts (a database, a store), within a second or two.
-    ///
-    /// # Errors
-    /// `Unavailable` naming what cannot be reached; `/readyz` answers 503 then.
-    async fn ready(&self) -> Result<()>;
-}
 
 /// The services of a backend as `tower` services. Cloning it is cheap.
 #[derive(Clone)]
@@ -45,7 +35,6 @@ pub struct Api {
 
 impl Api {
     /// Begins with nothing lent: every service is optional, and its routes exist only if it is there.
-    #[must_use]
     pub fn builder() -> ApiBuilder {
         ApiBuilder::default()
     }
@@ -117,7 +106,6 @@ pub struct ApiBuilder {
     prefix: String,
     public_url: Option<String>,
     limits: Option<Limits>,
-    clock: Option<SharedClock>,
 }
 
 impl ApiBuilder {
@@ -177,12 +165,6 @@ impl ApiBuilder {
         self
     }
 
-    /// Another clock than the operating system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
     /// Binds the route tables to the services.
     ///
     /// # Errors
@@ -191,7 +173,6 @@ impl ApiBuilder {
         let state = Arc::new(State {
             default_tenant: TenantId::default_tenant(),
             limits: self.limits.clone().unwrap_or_default(),
-            clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
             prefix: checked_prefix(&self.prefix)?,
             public_url: self.public_url.as_deref().map(checked_url).transpose()?,
             auth: self.auth.clone(),

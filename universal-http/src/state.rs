@@ -3,19 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use universal_core::{auth::Auth, clock::SharedClock, id::TenantId};
+use universal_core::{auth::Auth, id::TenantId};
 
-use crate::{
-    limits::Limits,
-    middleware::{Authenticator, metrics::Metrics},
-    tickets::Tickets,
-};
+use crate::{lent::Authenticator, limits::Limits, metrics::Metrics, tickets::Tickets};
 
 /// What all requests share; made once by the builder.
 pub(crate) struct State {
     pub(crate) default_tenant: TenantId,
     pub(crate) limits: Limits,
-    pub(crate) clock: SharedClock,
     /// Without a slash at its end; empty if there is none.
     pub(crate) prefix: String,
     /// Without a slash at its end.

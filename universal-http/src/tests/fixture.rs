@@ -8,7 +8,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use universal_core::{Caller, TenantId, auth::Registration, backend::Backend};
 
-use crate::{Api, body::ResponseBody, limits::Limits};
+use crate::{api::Api, body::ResponseBody, limits::Limits};
 
 pub(super) struct Fixture {
     pub(super) backend: Backend,

@@ -11,10 +11,11 @@ use universal_core::{Caller, Result, TenantId, UserId};
 
 use super::fixture::Fixture;
 use crate::{
-    Api, Authenticator, CurrentUser,
+    api::Api,
     body::RequestBody,
+    lent::Authenticator,
     limits::Limits,
-    middleware::stack,
+    middleware::{AuthLayer, CurrentUser, stack},
     response::no_content,
     route::{Access, Route, Router},
 };
@@ -153,7 +154,7 @@ async fn the_layer_guards_a_host_s_routes() {
         let user = request.extensions().get::<CurrentUser>().and_then(|user| user.id().cloned());
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(user.map_or("nobody".into(), |id| id.to_string()))))
     });
-    let call = |layer: crate::AuthLayer, token: Option<&str>| {
+    let call = |layer: AuthLayer, token: Option<&str>| {
         let mut request = Request::get("/mine");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
