@@ -9,6 +9,7 @@ use universal_core::{
     error::{Error, Result},
     id::TenantId,
     realtime::Realtime,
+    storage::Storage,
 };
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     metrics::Metrics,
     middleware::AuthLayer,
     route::Router,
-    routes::{auth, collections, operations, realtime},
+    routes::{auth, collections, operations, realtime, storage},
     service::ApiService,
     state::State,
     tickets::Tickets,
@@ -100,6 +101,7 @@ pub struct ApiBuilder {
     auth: Option<Arc<dyn Auth>>,
     collections: Option<Arc<dyn Collections>>,
     realtime: Option<Arc<dyn Realtime>>,
+    storage: Option<Arc<dyn Storage>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
     sources: Vec<Arc<dyn MetricsSource>>,
@@ -124,6 +126,12 @@ impl ApiBuilder {
     /// Lends the change feed: `/realtime` and `/realtime/sse`.
     pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
         self.realtime = Some(service);
+        self
+    }
+
+    /// Lends the files: `/storage`.
+    pub fn storage(mut self, service: Arc<dyn Storage>) -> Self {
+        self.storage = Some(service);
         self
     }
 
@@ -210,6 +218,9 @@ impl ApiBuilder {
                 }
                 if let Some(realtime) = &self.realtime {
                     router.mount(realtime::ROUTES, realtime)?;
+                }
+                if let Some(storage) = &self.storage {
+                    router.mount(storage::ROUTES, storage)?;
                 }
             }
             Part::Admin => {}
