@@ -10,6 +10,7 @@ use universal_core::{
     collections::Collections,
     error::{Error, Result},
     id::TenantId,
+    jobs::Jobs,
     realtime::Realtime,
 };
 
@@ -17,7 +18,7 @@ use crate::{
     limits::Limits,
     middleware::{AuthLayer, Authenticator, MetricsSource, metrics::Metrics},
     route::Router,
-    routes::{auth, collections, operations, realtime},
+    routes::{auth, collections, jobs, operations, realtime},
     service::ApiService,
     state::State,
 };
@@ -103,6 +104,7 @@ impl fmt::Debug for Api {
 #[must_use]
 pub struct ApiBuilder {
     collections: Option<Arc<dyn Collections>>,
+    jobs: Option<Arc<dyn Jobs>>,
     realtime: Option<Arc<dyn Realtime>>,
     auth: Option<Arc<dyn Auth>>,
     authenticator: Option<Arc<dyn Authenticator>>,
@@ -124,6 +126,12 @@ impl ApiBuilder {
     /// Lends the documents: `/db`.
     pub fn collections(mut self, service: Arc<dyn Collections>) -> Self {
         self.collections = Some(service);
+        self
+    }
+
+    /// Lends the functions and their jobs: `/functions` and `/jobs`.
+    pub fn jobs(mut self, service: Arc<dyn Jobs>) -> Self {
+        self.jobs = Some(service);
         self
     }
 
@@ -219,6 +227,9 @@ impl ApiBuilder {
                 }
                 if let Some(collections) = &self.collections {
                     router.mount(collections::ROUTES, collections)?;
+                }
+                if let Some(jobs) = &self.jobs {
+                    router.mount(jobs::ROUTES, jobs)?;
                 }
                 if let Some(realtime) = &self.realtime {
                     router.mount(realtime::ROUTES, realtime)?;
