@@ -7,6 +7,7 @@
     reason = "a test ends where it finds something wrong, and says what"
 )]
 
+mod conformance;
 mod faults;
 mod flow;
 mod http;

@@ -18,7 +18,7 @@ use crate::{
     jobs::Jobs,
     realtime::{Feed, Realtime},
     settings::Settings,
-    storage::Storage,
+    storage::{Storage, Sweep},
     transaction::Transaction,
 };
 
@@ -56,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) realtime: Arc<dyn Realtime>,
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
+    pub(crate) sweep: Arc<dyn Sweep>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -136,6 +137,20 @@ impl Backend {
     #[must_use]
     pub fn feed(&self) -> &Arc<dyn Feed> {
         &self.parts.feed
+    }
+
+    /// What deletes bytes that no file needs; the backend runs it every few minutes by itself.
+    #[must_use]
+    pub fn sweep(&self) -> &Arc<dyn Sweep> {
+        &self.parts.sweep
+    }
+
+    /// Makes sure that a tenant exists. The tenant `default` always does.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    pub async fn create_tenant(&self, tenant: &TenantId) -> Result<()> {
+        self.parts.database.create_tenant(tenant).await
     }
 
     /// The documents of a collection as values of a Rust type.

@@ -170,7 +170,7 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(sweep, Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -188,6 +188,7 @@ impl Builder {
                 jobs,
                 realtime,
                 feed,
+                sweep,
                 database,
                 workers,
                 tasks,

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use universal_core::{
+    auth::Auth,
     clock::{Clock, SharedClock, SystemClock},
     collections::Collections,
     error::{Error, Result},
@@ -14,9 +15,9 @@ use universal_core::{
 
 use crate::{
     limits::Limits,
-    middleware::{AuthLayer, Authenticator, MetricsSource, authenticate::TokenVerifier, metrics::Metrics},
+    middleware::{AuthLayer, Authenticator, MetricsSource, metrics::Metrics},
     route::Router,
-    routes::{collections, operations, realtime},
+    routes::{auth, collections, operations, realtime},
     service::ApiService,
     state::State,
 };
@@ -103,7 +104,7 @@ impl fmt::Debug for Api {
 pub struct ApiBuilder {
     collections: Option<Arc<dyn Collections>>,
     realtime: Option<Arc<dyn Realtime>>,
-    tokens: Option<Arc<dyn TokenVerifier>>,
+    auth: Option<Arc<dyn Auth>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
     sources: Vec<Arc<dyn MetricsSource>>,
@@ -114,6 +115,12 @@ pub struct ApiBuilder {
 }
 
 impl ApiBuilder {
+    /// Lends the accounts: `/auth`, and the access tokens of every other route.
+    pub fn auth(mut self, service: Arc<dyn Auth>) -> Self {
+        self.auth = Some(service);
+        self
+    }
+
     /// Lends the documents: `/db`.
     pub fn collections(mut self, service: Arc<dyn Collections>) -> Self {
         self.collections = Some(service);
@@ -181,7 +188,7 @@ impl ApiBuilder {
             clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
             prefix: checked_prefix(&self.prefix)?,
             public_url: self.public_url.as_deref().map(checked_url).transpose()?,
-            tokens: self.tokens.clone(),
+            auth: self.auth.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
             closing: CancellationToken::new(),
@@ -207,6 +214,9 @@ impl ApiBuilder {
     fn mount(&self, part: Part, router: &mut Router) -> Result<()> {
         match part {
             Part::Public => {
+                if let Some(auth) = &self.auth {
+                    router.mount(auth::ROUTES, auth)?;
+                }
                 if let Some(collections) = &self.collections {
                     router.mount(collections::ROUTES, collections)?;
                 }

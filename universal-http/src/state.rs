@@ -3,11 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use universal_core::{clock::SharedClock, id::TenantId};
+use universal_core::{auth::Auth, clock::SharedClock, id::TenantId};
 
 use crate::{
     limits::Limits,
-    middleware::{Authenticator, authenticate::TokenVerifier, metrics::Metrics},
+    middleware::{Authenticator, metrics::Metrics},
 };
 
 /// What all requests share; made once by the builder.
@@ -19,7 +19,8 @@ pub(crate) struct State {
     pub(crate) prefix: String,
     /// Without a slash at its end.
     pub(crate) public_url: Option<String>,
-    pub(crate) tokens: Option<Arc<dyn TokenVerifier>>,
+    /// Who knows the access tokens.
+    pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
     /// Cancelled by `Api::close`; open realtime connections end.

@@ -6,5 +6,6 @@ mod expect;
 pub mod auth;
 pub mod case;
 pub mod collections;
+pub mod jobs;
 pub mod realtime;
 pub mod storage;

@@ -232,3 +232,169 @@ fn is_loopback(host: &str) -> bool {
 fn mailbox(address: &Address) -> Result<lettre::Address> {
     address.as_str().parse().map_err(Error::internal)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        process::{Child, Command, Stdio},
+        sync::Arc,
+        time::Duration,
+    };
+
+    use super::{SmtpMailer, SmtpSecurity, SmtpSettings};
+    use crate::{
+        error::ErrorKind,
+        jobs::{Address, Email, Functions, Mailer as _, SEND_EMAIL, Subject, register_send_email},
+    };
+
+    /// A real SMTP server (aiosmtpd) that keeps its mails in a maildir; ended when dropped.
+    struct Server {
+        process: Child,
+        port: u16,
+        folder: tempfile::TempDir,
+    }
+
+    impl Drop for Server {
+        fn drop(&mut self) {
+            let _ = self.process.kill();
+            let _ = self.process.wait();
+        }
+    }
+
+    impl Server {
+        /// `None` if there is none on this machine. `UNIVERSAL_TEST_SMTP` is its command.
+        async fn start() -> Option<Self> {
+            let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let folder = tempfile::tempdir().unwrap();
+            let command = std::env::var("UNIVERSAL_TEST_SMTP").unwrap_or_else(|_| "aiosmtpd".to_owned());
+            let mut words = command.split_whitespace();
+            let process = Command::new(words.next()?)
+                .args(words)
+                .args(["-n", "-l", &format!("127.0.0.1:{port}"), "-c", "aiosmtpd.handlers.Mailbox"])
+                .arg(folder.path().join("mail"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .ok()?;
+            let server = Self { process, port, folder };
+            for _ in 0..200 {
+                if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+                    return Some(server);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            panic!("the SMTP server does not listen");
+        }
+
+        fn mailer(&self) -> SmtpMailer {
+            SmtpMailer::new(&settings(self.port).with_from_name("Tëst, \"the\" sender")).unwrap()
+        }
+
+        fn mails(&self) -> Vec<String> {
+            let folder: &Path = self.folder.path();
+            let mails = std::fs::read_dir(folder.join("mail/new")).unwrap();
+            mails.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+        }
+    }
+
+    fn settings(port: u16) -> SmtpSettings {
+        let from = Address::new("backend@example.org").unwrap();
+        SmtpSettings::new("127.0.0.1", from).with_port(port).with_security(SmtpSecurity::None)
+    }
+
+    fn email() -> Email {
+        let to = Address::new("ann@example.com").unwrap();
+        Email::new(to, Subject::new("Grüße, Ann").unwrap(), "Hello\r\n.\r\nBcc: x@example.com\r\n").with_key("job-1")
+    }
+
+    #[tokio::test]
+    async fn a_mail_arrives_at_a_real_server() {
+        let Some(server) = Server::start().await else {
+            eprintln!("not run: there is no aiosmtpd");
+            return;
+        };
+        let mailer = server.mailer();
+        mailer.send(&email()).await.unwrap();
+        mailer.send(&email().with_html("<p>Hello</p>")).await.unwrap();
+        let mails = server.mails();
+        assert_eq!(mails.len(), 2);
+        for mail in &mails {
+            let (headers, body) = mail.split_once("\n\n").unwrap();
+            let header = |name: &str| headers.lines().filter(|line| line.to_ascii_lowercase().starts_with(name)).count();
+            assert_eq!((header("to:"), header("from:"), header("subject:"), header("bcc:")), (1, 1, 1, 0), "{headers}");
+            assert!(headers.contains("Message-ID: <job-1@example.org>"), "{headers}");
+            assert!(headers.contains("X-RcptTo: ann@example.com"), "{headers}");
+            // The text's own lines stayed in the text.
+            assert!(body.contains("Bcc: x@example.com"), "{body}");
+        }
+        assert!(mails.iter().any(|mail| mail.contains("multipart/alternative")));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_away_is_worth_another_attempt() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let error = SmtpMailer::new(&settings(port)).unwrap().send(&email()).await.unwrap_err();
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, "email-unavailable"));
+        assert!(error.is_retryable());
+    }
+
+    #[tokio::test]
+    async fn settings_that_cannot_work_are_refused() {
+        let from = || Address::new("a@example.org").unwrap();
+        let open = SmtpSettings::new("mail.example.org", from()).with_security(SmtpSecurity::None);
+        let header = SmtpSettings::new("127.0.0.1", from()).with_from_name("A\r\nBcc: x@example.com");
+        for bad in [open, header] {
+            assert_eq!(SmtpMailer::new(&bad).unwrap_err().code(), "invalid-smtp-settings");
+        }
+        for security in [SmtpSecurity::Implicit, SmtpSecurity::StartTls] {
+            assert!(SmtpMailer::new(&SmtpSettings::new("mail.example.org", from()).with_security(security)).is_ok());
+        }
+    }
+
+    /// From the order to the mail, through a queue and a worker.
+    #[cfg(feature = "sqlite")]
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn send_email_runs_as_a_job() {
+        use crate::{
+            caller::Caller,
+            drivers::sql::{
+                connection::{Database, Signals},
+                jobs::SqlQueue,
+                open::OpenOptions,
+            },
+            engine::{
+                local::LocalBus,
+                worker::{WorkerOptions, Workers},
+            },
+            id::{TenantId, UserId},
+            jobs::{Enqueue, Jobs as _, Queue, QueuedJobs, Ran},
+        };
+        let Some(server) = Server::start().await else {
+            eprintln!("not run: there is no aiosmtpd");
+            return;
+        };
+        let functions = register_send_email(Functions::builder(), Arc::new(server.mailer())).build().unwrap();
+        let signals = Signals::new(Arc::new(LocalBus::default()));
+        let database = Database::open_temporary(&OpenOptions::default(), signals).await.unwrap();
+        let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
+        let jobs = QueuedJobs::new(Arc::clone(&queue), functions.clone());
+        let workers = Workers::start(queue, functions, WorkerOptions::new()).unwrap();
+        let caller = Caller::system(TenantId::default_tenant());
+        let order = |to: &str, subject: &str| {
+            Enqueue::new(SEND_EMAIL, serde_json::json!({"to": to, "subject": subject, "text": "Hello"}))
+        };
+        let ran = jobs.run(&caller, order("ann@example.com", "Hi"), Duration::from_secs(20)).await.unwrap();
+        let Ran::Finished { id, .. } = ran else { panic!("it did not finish") };
+        let mails = server.mails();
+        assert!(mails.len() == 1 && mails[0].contains(&format!("Message-ID: <{id}@example.org>")), "{mails:?}");
+        for bad in [order("ann@example.com\r\nBcc: x@example.com", "Hi"), order("ann@example.com", "Hi\r\nBcc: x@example.com")] {
+            assert_eq!(jobs.enqueue(&caller, bad).await.unwrap_err().code(), "invalid-input");
+        }
+        let user = Caller::user(TenantId::default_tenant(), UserId::generate());
+        let refused = jobs.enqueue(&user, order("ann@example.com", "Hi")).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Forbidden);
+        workers.shutdown().await;
+        database.shutdown().await;
+    }
+}

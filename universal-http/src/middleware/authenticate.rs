@@ -23,12 +23,6 @@ pub trait Authenticator: Send + Sync {
     async fn authenticate(&self, head: &Parts) -> Result<Option<Caller>>;
 }
 
-/// The part of the accounts service that turns an access token into a caller.
-#[async_trait]
-pub(crate) trait TokenVerifier: Send + Sync {
-    async fn verify(&self, token: &str) -> Result<Caller>;
-}
-
 /// Who asks, and with which token. No credentials: anonymous in the default tenant.
 ///
 /// # Errors
@@ -50,8 +44,8 @@ pub(crate) async fn authenticate(state: &State, head: &Parts) -> Result<(Caller,
 /// # Errors
 /// `Unauthenticated` if it is not valid, or if there are no accounts here.
 pub(crate) async fn verify(state: &State, token: &str) -> Result<Caller> {
-    match &state.tokens {
-        Some(tokens) => tokens.verify(token).await,
+    match &state.auth {
+        Some(auth) => auth.authenticate(None, token).await,
         None => Err(Error::new(ErrorKind::Unauthenticated, "no-accounts", "this server knows no access tokens")),
     }
 }

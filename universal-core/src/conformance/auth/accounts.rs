@@ -153,7 +153,7 @@ async fn an_account_is_unknown_in_another_tenant(on: AuthFixture) -> Checked {
     let login = on.auth.login(&on.elsewhere(), Login::new(email, PASSWORD.to_owned())).await;
     ensure_error(login, ErrorKind::Unauthenticated, "invalid-credentials", "logging in elsewhere")?;
     let me = on.auth.me(&Caller::user(on.other_tenant.clone(), signed_in.user.id.clone())).await;
-    ensure_error(me, ErrorKind::Unauthenticated, "not-signed-in", "me elsewhere")?;
+    ensure_error(me, ErrorKind::Unauthenticated, "unauthenticated", "me elsewhere")?;
     let system = Caller::system(on.other_tenant.clone());
     let roles = on.auth.set_roles(&system, &signed_in.user.id, vec!["editor".to_owned()]).await;
     ensure_error(roles, ErrorKind::NotFound, "unknown-user", "roles from elsewhere")
@@ -181,7 +181,7 @@ async fn me_is_the_callers_own_account(on: AuthFixture) -> Checked {
     ensure(me.id == signed_in.user.id && me.email == signed_in.user.email, "somebody else's account")?;
     let unknown = Caller::user(on.tenant.clone(), UserId::generate());
     for (caller, who) in [(on.anonymous(), "nobody"), (on.system(), "the system"), (unknown, "an unknown user")] {
-        ensure_error(on.auth.me(&caller).await, ErrorKind::Unauthenticated, "not-signed-in", who)?;
+        ensure_error(on.auth.me(&caller).await, ErrorKind::Unauthenticated, "unauthenticated", who)?;
     }
     Ok(())
 }

@@ -184,7 +184,7 @@ async fn a_refresh_token_alone_logs_out(on: AuthFixture) -> Checked {
 
 async fn logging_out_without_a_session_is_refused(on: AuthFixture) -> Checked {
     for caller in [on.anonymous(), on.system()] {
-        ensure_error(on.auth.logout(&caller, None).await, ErrorKind::Unauthenticated, "not-signed-in", "nobody")?;
+        ensure_error(on.auth.logout(&caller, None).await, ErrorKind::Unauthenticated, "unauthenticated", "nobody")?;
     }
     Ok(())
 }

@@ -62,7 +62,9 @@ impl Write<'_> {
         ];
         match self.dialect() {
             Dialect::Postgres => {
-                self.execute(RECORD_IN_OUTBOX, values).await?;
+                if self.execute(RECORD_IN_OUTBOX, values).await? == 0 {
+                    return Err(unknown_tenant());
+                }
                 self.signal_feed(tenant, None);
             }
             Dialect::Sqlite => {
@@ -77,7 +79,8 @@ impl Write<'_> {
 const RECORD_IN_OUTBOX: &str = "INSERT INTO universal_outbox
     (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
+    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1)";
 
 /// A trigger of the table raises the feed's head to the number that this statement takes.
 const RECORD_NUMBERED: &str = "INSERT INTO universal_changes

@@ -15,6 +15,7 @@ pub(crate) mod lower;
 pub mod migration;
 pub(crate) mod open;
 pub(crate) mod statement;
+pub(crate) mod tenant;
 pub(crate) mod transaction;
 pub(crate) mod write;
 #[cfg(feature = "sqlite")]

@@ -382,7 +382,7 @@ fn invalid_credentials() -> Error {
 fn not_signed_in() -> Error {
     Error::new(
         ErrorKind::Unauthenticated,
-        "not-signed-in",
+        "unauthenticated",
         "log in first, and send the access token as `Authorization: Bearer …`",
     )
 }

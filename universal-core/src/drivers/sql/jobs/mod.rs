@@ -9,5 +9,7 @@ mod finish;
 mod order;
 mod queue;
 mod row;
+#[cfg(all(test, feature = "testing"))]
+mod tests;
 
 pub(crate) use queue::SqlQueue;

@@ -18,8 +18,9 @@ impl MigrationName for Step {
 }
 
 #[async_trait]
+#[expect(elided_lifetimes_in_paths, reason = "the trait's own macro wrote its signature without the lifetime")]
 impl MigrationTrait for Step {
-    async fn up(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let sql = match manager.get_database_backend() {
             DbBackend::Postgres => self.postgres,
             _ => self.sqlite,
@@ -27,7 +28,7 @@ impl MigrationTrait for Step {
         manager.get_connection().execute_unprepared(sql).await.map(|_| ())
     }
 
-    async fn down(&self, _: &SchemaManager<'_>) -> Result<(), DbErr> {
+    async fn down(&self, _: &SchemaManager) -> Result<(), DbErr> {
         Err(DbErr::Migration("migrations of the backend go forward only; restore a backup instead".to_owned()))
     }
 }
