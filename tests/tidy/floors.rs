@@ -47,7 +47,7 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
 const HTTP_FLOORS: &[&[&str]] = &[
     &["body", "limits"],
     &["response", "problem", "openapi", "error"],
-    &["lent", "metrics"],
+    &["lent", "metrics", "tickets"],
     &["state"],
     &["extract"],
     &["context"],

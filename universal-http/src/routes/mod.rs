@@ -4,3 +4,4 @@ pub(crate) mod auth;
 pub(crate) mod collections;
 pub(crate) mod operations;
 pub(crate) mod realtime;
+pub(crate) mod storage;
