@@ -109,3 +109,25 @@ async fn stopping_lets_streams_say_goodbye() {
     assert!(rest.contains("event: closed"), "{rest}");
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+#[tokio::test]
+async fn an_early_refusal_reaches_the_client() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    for (length, status) in [(3 << 20, "413"), (900 << 10, "401")] {
+        let token = if status == "413" { on.token.as_str() } else { "bad" };
+        let head = format!(
+            "POST /db/todos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; length]).await.expect("all of it is taken");
+        // The connection is good for another request.
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answers = String::new();
+        timeout(Duration::from_secs(5), stream.read_to_string(&mut answers)).await.unwrap().unwrap();
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{answers}");
+        assert!(answers.contains("HTTP/1.1 200"), "{answers}");
+    }
+    running.stop().await;
+}
