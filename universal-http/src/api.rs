@@ -8,6 +8,7 @@ use universal_core::{
     collections::Collections,
     error::{Error, Result},
     id::TenantId,
+    jobs::Jobs,
     realtime::Realtime,
     storage::Storage,
 };
@@ -18,7 +19,7 @@ use crate::{
     metrics::Metrics,
     middleware::AuthLayer,
     route::Router,
-    routes::{auth, collections, operations, realtime, storage},
+    routes::{auth, collections, jobs, operations, realtime, storage},
     service::ApiService,
     state::State,
     tickets::Tickets,
@@ -100,6 +101,7 @@ impl fmt::Debug for Api {
 pub struct ApiBuilder {
     auth: Option<Arc<dyn Auth>>,
     collections: Option<Arc<dyn Collections>>,
+    jobs: Option<Arc<dyn Jobs>>,
     realtime: Option<Arc<dyn Realtime>>,
     storage: Option<Arc<dyn Storage>>,
     authenticator: Option<Arc<dyn Authenticator>>,
@@ -120,6 +122,12 @@ impl ApiBuilder {
     /// Lends the documents: `/db`.
     pub fn collections(mut self, service: Arc<dyn Collections>) -> Self {
         self.collections = Some(service);
+        self
+    }
+
+    /// Lends the functions and their jobs: `/functions` and `/jobs`.
+    pub fn jobs(mut self, service: Arc<dyn Jobs>) -> Self {
+        self.jobs = Some(service);
         self
     }
 
@@ -215,6 +223,9 @@ impl ApiBuilder {
                 }
                 if let Some(collections) = &self.collections {
                     router.mount(collections::ROUTES, collections)?;
+                }
+                if let Some(jobs) = &self.jobs {
+                    router.mount(jobs::ROUTES, jobs)?;
                 }
                 if let Some(realtime) = &self.realtime {
                     router.mount(realtime::ROUTES, realtime)?;

@@ -19,7 +19,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
     jobs::{
-        Backoff, Enqueue, FunctionOptions, Functions, FunctionsBuilder, Job, JobContext, JobId, Jobs as _, Queue, QueuedJobs,
+        Backoff, Enqueue, FunctionOptions, Functions, FunctionsBuilder, Job, JobContext, JobId, Jobs as _, Queue,
+        QueuedJobs,
     },
     transaction::Transaction,
 };
