@@ -119,7 +119,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "an id that is not UTF-8",
         status: 400,
-        code: "invalid-encoding",
+        code: "invalid-path",
         place: Place::Parameter,
         request: |s| put(&s.user, "/db/bad/a%FFb", "{\"a\":1}"),
     },
@@ -175,7 +175,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "a parameter twice",
         status: 400,
-        code: "duplicate-parameter",
+        code: "repeated-parameter",
         place: Place::Parameter,
         request: |s| get(&s.user, "/db/todos?limit=10&limit=20"),
     },

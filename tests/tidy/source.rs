@@ -80,20 +80,29 @@ impl Source {
 
     /// The modules that it declares behind `#[cfg(test)]`.
     fn test_modules(&self) -> Vec<Vec<String>> {
-        let shown: Vec<String> = self
-            .tokens
-            .iter()
-            .map(|placed| match &placed.token {
-                Token::Word(word) => word.clone(),
-                Token::Sign(sign) => sign.to_string(),
-                Token::Text(_) => String::new(),
-            })
-            .collect();
-        let declared = ["#", "[", "cfg", "(", "test", ")", "]", "mod"];
-        let places = shown
-            .windows(declared.len() + 2)
-            .filter(|place| place.starts_with(&declared.map(str::to_owned)) && place[9] == ";");
-        places.map(|place| self.module().into_iter().chain([place[8].clone()]).collect()).collect()
+        let mut found = Vec::new();
+        let mut behind_test = false;
+        for (at, placed) in self.tokens.iter().enumerate() {
+            let word = |ahead: usize| self.tokens.get(at + ahead).and_then(Placed::word);
+            let sign = |ahead: usize, sign: char| self.tokens.get(at + ahead).is_some_and(|next| next.is(sign));
+            match placed.word() {
+                Some("cfg") if sign(1, '(') => {
+                    // `cfg(test)`, `cfg(all(test, …))`
+                    let inside = self.tokens[at..].iter().take_while(|next| !next.is(']'));
+                    behind_test = inside.filter_map(Placed::word).any(|word| word == "test");
+                }
+                Some("mod") if behind_test && sign(2, ';') => {
+                    found.extend(word(1).map(|name| self.module().into_iter().chain([name.to_owned()]).collect()));
+                    behind_test = false;
+                }
+                // Another item stands behind the attribute.
+                Some("fn" | "use" | "struct" | "impl" | "const" | "enum" | "trait" | "type" | "static") => {
+                    behind_test = false
+                }
+                _ => {}
+            }
+        }
+        found
     }
 
     /// Whether it is the face of a folder.
