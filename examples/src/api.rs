@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use universal_core::{Backend, Result};
-use universal_http::{Api, ApiBuilder, api::ReadyCheck};
+use universal_http::{Api, ApiBuilder, ReadyCheck};
 
 /// An [`Api`] with every service of `backend`.
 pub fn of(backend: &Backend) -> ApiBuilder {
@@ -12,8 +12,6 @@ pub fn of(backend: &Backend) -> ApiBuilder {
         .auth(Arc::clone(backend.auth()))
         .collections(Arc::clone(backend.collections()))
         .realtime(Arc::clone(backend.realtime()))
-        .storage(Arc::clone(backend.storage()))
-        .jobs(Arc::clone(backend.jobs()))
         .ready(Arc::new(Ready(backend.clone())))
 }
 

@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "register: JSON that ends too early",
         status: 400,
-        code: "malformed-json",
+        code: "invalid-json",
         place: Place::Position,
         request: |s| post(&s.anonymous, "/auth/register", "{\"email\":"),
     },
@@ -170,7 +170,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "an empty token",
         status: 401,
-        code: "invalid-token",
+        code: "invalid-authorization",
         place: Place::None,
         request: |s| bearing(s, "Bearer "),
     },
@@ -191,7 +191,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "another scheme",
         status: 401,
-        code: "invalid-token",
+        code: "invalid-authorization",
         place: Place::None,
         request: |s| bearing(s, "Basic YTpi"),
     },
@@ -257,7 +257,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "a token of 100 000 signs",
         status: 401,
-        code: "invalid-token",
+        code: "invalid-authorization",
         place: Place::None,
         request: |s| forged(s, |parts| parts[1] = "A".repeat(12_000)),
     },

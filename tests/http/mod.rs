@@ -7,5 +7,6 @@ mod cases_documents;
 mod cases_realtime;
 mod cases_requests;
 mod cases_storage;
+mod files;
 mod mounts;
 mod serving;

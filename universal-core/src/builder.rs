@@ -238,7 +238,7 @@ impl Builder {
         let Some(from) = &self.settings.mail_from else {
             return Err(invalid("mail_from", "mails need a sender: set UNIVERSAL_MAIL_FROM"));
         };
-        let settings = SmtpSettings::from_url(url, crate::jobs::Address::new(from)?)?;
+        let settings = SmtpSettings::from_url(url, from)?;
         Ok((Some(Arc::new(SmtpMailer::new(&settings)?)), "SMTP"))
     }
 

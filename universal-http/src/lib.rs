@@ -20,7 +20,9 @@ pub mod body;
 mod context;
 mod error;
 mod extract;
+pub mod lent;
 pub mod limits;
+mod metrics;
 pub mod middleware;
 mod problem;
 mod response;
@@ -30,7 +32,11 @@ mod routes;
 pub mod serve;
 pub mod service;
 mod state;
+#[cfg(test)]
+mod tests;
+mod tickets;
 
 pub use api::{Api, ApiBuilder};
-pub use middleware::{AuthLayer, Authenticator, CurrentUser};
+pub use lent::{Authenticator, MetricsSource, ReadyCheck};
+pub use middleware::{AuthLayer, CurrentUser};
 pub use service::ApiService;

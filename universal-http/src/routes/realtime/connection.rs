@@ -16,11 +16,7 @@ use super::{
     frame::{ClientFrame, ServerFrame},
     subscriptions::Subscriptions,
 };
-use crate::{
-    context::Context,
-    middleware::{authenticate::verify, metrics::Connected},
-    state::State,
-};
+use crate::{context::Context, metrics::Connected, middleware::authenticate::verify, state::State};
 
 /// Why a connection is over.
 #[derive(Debug)]
