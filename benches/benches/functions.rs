@@ -132,7 +132,7 @@ fn documents(criterion: &mut Criterion) -> Result<()> {
         );
     });
     criterion.bench_function("collections/decide::patch", |b| {
-        b.iter(|| decide::patch(&caller, Some(document.clone()), black_box(&change), &Precondition::None, moment));
+        b.iter(|| decide::patch(&caller, Some(&document), black_box(&change), &Precondition::None, moment));
     });
     criterion.bench_function("id/DocumentId::generate", |b| b.iter(DocumentId::generate));
     Ok(())

@@ -305,7 +305,10 @@ mod tests {
                 (top.0, top.1),
                 (vec!["a".into(), "a0".into(), "z".into()], ["a/", "b/", "ü/", "😀/"].map(String::from).to_vec())
             );
-            let inside = run(&keys, &ListObjects::default().with_limit(Limit::new(limit).unwrap()).with_delimiter("/").with_prefix("a/"));
+            let inside = run(
+                &keys,
+                &ListObjects::default().with_limit(Limit::new(limit).unwrap()).with_delimiter("/").with_prefix("a/"),
+            );
             assert_eq!((inside.0, inside.1), (vec!["a/1".into(), "a/2".into()], vec!["a/b/".into()]));
         }
         assert_eq!(run(&keys, &ListObjects::default().with_limit(Limit::new(9).unwrap())).2, 1);
@@ -325,7 +328,9 @@ mod tests {
         let signer = Signer::new(&MasterKey::generate().unwrap());
         let bucket = BucketName::new("files").unwrap();
         let caller = Caller::system(TenantId::default_tenant());
-        let mut listing = Listing::new(&signer, &caller, &bucket, &ListObjects::default().with_limit(Limit::new(1).unwrap())).unwrap();
+        let mut listing =
+            Listing::new(&signer, &caller, &bucket, &ListObjects::default().with_limit(Limit::new(1).unwrap()))
+                .unwrap();
         let rows = ["a", "b"].map(|key| Object::new(bucket.clone(), ObjectKey::new(key).unwrap(), 1)).to_vec();
         listing.take(rows, 2);
         let cursor = listing.finish(&signer, &caller, &bucket).unwrap().next_cursor.unwrap();
