@@ -20,7 +20,7 @@ mod series;
 mod server;
 mod usage;
 
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsString, path::Path, process::ExitCode};
 
 use failure::Result;
 use options::Options;
@@ -46,11 +46,11 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    let mut arguments = std::env::args_os().skip(1).peekable();
-    if let Some(first) = arguments.peek().and_then(|first| first.to_str())
-        && [bare::HTTP, bare::BROADCAST].contains(&first)
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if let [subcommand] = arguments.as_slice()
+        && let Some(subcommand) = subcommand.to_str().filter(|text| [bare::HTTP, bare::BROADCAST].contains(text))
     {
-        return bare::serve(first).await;
+        return bare::serve(subcommand).await;
     }
     let Some(options) = Options::read(arguments)? else {
         print!("{}", options::HELP);

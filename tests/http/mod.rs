@@ -1,5 +1,6 @@
 //! The wire: what a request may not be, and what it is answered.
 
+mod accounts;
 mod bad_input;
 mod case;
 mod cases_auth;

@@ -252,7 +252,7 @@ impl Builder {
 
     fn start_workers(&self, queue: &Arc<dyn Queue>, functions: &Functions) -> Result<Option<Workers>> {
         let options = match &self.workers {
-            Some(options) => options.clone(),
+            Some(options) => *options,
             None if self.settings.workers == 0 => return Ok(None),
             None => WorkerOptions::new().with_concurrency(self.settings.workers),
         };

@@ -11,7 +11,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, broadcast};
+use tokio::{
+    sync::{Notify, broadcast},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -67,7 +70,9 @@ impl Hub {
     pub async fn run(self) {
         let shared = self.shared;
         let mut rings = shared.bus.listen();
-        let mut pause = IDLE;
+        // A time, not a pause: rings that keep coming for one tenant must not put off the look at others,
+        // whose changes another node may have numbered.
+        let mut next_look = Instant::now();
         loop {
             let watched = shared.watched();
             if watched.is_empty() {
@@ -75,22 +80,27 @@ impl Hub {
                     () = shared.stop.cancelled() => return,
                     () = shared.first_subscriber.notified() => rings = shared.bus.listen(),
                 }
+                // What rang before it listened is not heard again.
+                next_look = Instant::now();
                 continue;
             }
-            let moved = tokio::select! {
+            let (moved, looked) = tokio::select! {
                 () = shared.stop.cancelled() => return,
-                ring = rings.recv() => shared.rung(ring, &mut rings, &watched).await,
-                () = shared.first_subscriber.notified() => Ok(false),
-                () = tokio::time::sleep(pause) => shared.poll(&watched).await,
+                ring = rings.recv() => (shared.rung(ring, &mut rings, &watched).await, false),
+                // Its changes may have rung while its log was not yet looked after.
+                () = shared.first_subscriber.notified() => (shared.poll(&shared.watched()).await, true),
+                () = tokio::time::sleep_until(next_look) => (shared.poll(&watched).await, true),
             };
-            pause = match moved {
-                Ok(true) => ACTIVE,
-                Ok(false) => IDLE,
-                Err(error) => {
-                    tracing::warn!(error = ?error, "the feed cannot be read at the moment; events come later");
-                    IDLE
-                }
-            };
+            let moved = moved.unwrap_or_else(|error| {
+                tracing::warn!(error = ?error, "the feed cannot be read at the moment; events come later");
+                false
+            });
+            if moved {
+                next_look = next_look.min(Instant::now() + ACTIVE);
+            }
+            if looked {
+                next_look = Instant::now() + if moved { ACTIVE } else { IDLE };
+            }
         }
     }
 }
@@ -135,25 +145,28 @@ impl Shared {
         while let Ok(ring) = rings.try_recv() {
             rung.insert(ring.tenant, ring.seq);
         }
-        let mut moved = false;
-        for log in watched {
-            if rung.get(log.tenant()).is_some_and(|seq| *seq > log.head()) {
-                moved |= self.catch_up(log).await?;
-            }
-        }
-        Ok(moved)
+        self.catch_up_all(watched, &rung).await
     }
 
     async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {
         let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
         let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
-        let mut moved = false;
+        self.catch_up_all(watched, &heads).await
+    }
+
+    /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting.
+    async fn catch_up_all(&self, watched: &[Arc<Log>], heads: &HashMap<TenantId, i64>) -> Result<bool> {
+        let mut all = Ok(false);
         for log in watched {
             if heads.get(log.tenant()).is_some_and(|head| *head > log.head()) {
-                moved |= self.catch_up(log).await?;
+                match (self.catch_up(log).await, &mut all) {
+                    (Ok(moved), Ok(any)) => *any |= moved,
+                    (Ok(_), Err(_)) => {}
+                    (Err(error), _) => all = Err(error),
+                }
             }
         }
-        Ok(moved)
+        all
     }
 
     /// Reads the feed to its end. A change that does not follow the last one is never passed on.
@@ -163,14 +176,19 @@ impl Shared {
             let changes = self.feed.read(log.tenant(), log.head(), PAGE).await?;
             let full = changes.len() >= PAGE as usize;
             let any = !changes.is_empty();
-            if !log.append(changes) {
+            // It is called only where there is something to read: nothing means that it was trimmed.
+            if !log.append(changes) || (!any && !moved) {
                 let state = self.feed.state(log.tenant()).await?;
                 if state.floor <= log.head() {
+                    if !any {
+                        return Ok(moved);
+                    }
                     tracing::error!(tenant = %log.tenant(), after = log.head(), "a gap in the feed; nothing after it is delivered");
                     return Ok(moved);
                 }
                 // Trimmed before this node read it: its subscribers find their place gone and resync.
                 log.restart(state.head);
+                return Ok(true);
             }
             moved |= any;
             if !full {

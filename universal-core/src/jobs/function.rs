@@ -125,6 +125,7 @@ impl Function {
     }
 
     /// Runs it. The future holds everything it needs.
+    #[must_use]
     pub fn call(&self, context: JobContext, input: Value) -> BoxFuture<'static, Result<Value>> {
         (self.handler)(context, input)
     }
@@ -172,7 +173,6 @@ pub struct Functions {
 
 impl Functions {
     /// No functions yet.
-    #[must_use]
     pub fn builder() -> FunctionsBuilder {
         FunctionsBuilder::default()
     }

@@ -12,7 +12,7 @@ use crate::drivers::sql::writer::Writer;
 use crate::{
     drivers::sql::{
         dialect::Dialect,
-        error::{from_commit, from_db, is_serialization_failure},
+        error::{broken_transaction, from_commit, from_db, is_serialization_failure, shutting_down},
         statement,
         transaction::inside_transaction,
         write::{Effects, Write},
@@ -23,6 +23,8 @@ use crate::{
 
 /// How often a write that fell victim to another transaction is tried before the caller is told.
 const ATTEMPTS: u32 = 5;
+/// How long `shutdown` waits for connections that somebody else still uses (a host's open transaction).
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// A database that this backend reads and writes. Cheap to clone.
 #[derive(Clone)]
@@ -123,6 +125,10 @@ impl Database {
         if let Some(writer) = &self.0.writer {
             return writer.write(operation).await;
         }
+        // Else writers that never rest would keep `shutdown` waiting for ever.
+        if self.0.stop.is_cancelled() {
+            return Err(shutting_down());
+        }
         let database = self.clone();
         let written = self.0.tasks.spawn(async move { database.write_alone(operation).await });
         written.await.map_err(Error::internal)?
@@ -152,7 +158,7 @@ impl Database {
         let transaction = self.0.connection.begin().await.map_err(from_db)?;
         let mut effects = Effects::default();
         let outcome = operation(&mut Write::new(&transaction, self.0.dialect, &mut effects)).await;
-        match outcome {
+        match outcome.and_then(|value| if effects.broken() { Err(broken_transaction()) } else { Ok(value) }) {
             Ok(value) => {
                 transaction.commit().await.map_err(from_commit)?;
                 self.0.signals.committed(&effects);
@@ -166,12 +172,13 @@ impl Database {
         }
     }
 
-    /// Stops the writer after it has answered what waits, and closes the connections.
+    /// Stops the writer after it has answered what waits, and closes the connections; one that a
+    /// host's transaction holds is closed when that ends.
     pub(crate) async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
-        let _ = self.0.connection.close_by_ref().await;
+        let _ = tokio::time::timeout(CLOSE, self.0.connection.close_by_ref()).await;
         #[cfg(feature = "sqlite")]
         if let Some(writer) = &self.0.writer {
             writer.close().await;

@@ -13,6 +13,7 @@ pub(crate) fn from_db(error: DbErr) -> Error {
         Cause::Locked => (ErrorKind::Busy, "database-busy", "the database is held by another transaction; try again"),
         Cause::Unique => (ErrorKind::Conflict, "conflict", "a row with these values exists already"),
         Cause::Cancelled => (ErrorKind::Timeout, "statement-timeout", "the statement took longer than its limit"),
+        Cause::Aborted => return broken_transaction().with_source(error),
         Cause::Full => {
             (ErrorKind::Unavailable, "storage-full", "the disk of the database is full; nothing was written")
         }
@@ -40,6 +41,21 @@ pub(crate) fn from_commit(error: DbErr) -> Error {
     }
 }
 
+/// The answer to a write that comes after the stop.
+pub(crate) fn shutting_down() -> Error {
+    Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")
+}
+
+/// The answer to an operation that passed over a failed statement: its transaction is lost, and a
+/// `COMMIT` would not say so (PostgreSQL answers it with a silent rollback).
+pub(crate) fn broken_transaction() -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "transaction-failed",
+        "a statement of this transaction failed, so all of it was rolled back; pass the statement's error on",
+    )
+}
+
 /// Whether the transaction failed only because of others that ran beside it.
 pub(crate) fn is_serialization_failure(error: &Error) -> bool {
     error.code() == "write-conflict"
@@ -50,6 +66,7 @@ enum Cause {
     Locked,
     Unique,
     Cancelled,
+    Aborted,
     Full,
     Exhausted,
     Lost,
@@ -89,6 +106,7 @@ fn from_code(code: &str) -> Cause {
             "55P03" => Cause::Locked,
             "23505" => Cause::Unique,
             "57014" | "25P03" => Cause::Cancelled,
+            "25P02" => Cause::Aborted,
             "53100" => Cause::Full,
             "53300" => Cause::Exhausted,
             _ if code.starts_with("57P") || code.starts_with("08") || code.starts_with("53") => Cause::Lost,

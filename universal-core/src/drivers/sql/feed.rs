@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::{QueryResult, TransactionTrait as _, Value};
+use sea_orm::{IsolationLevel, QueryResult, TransactionTrait as _, Value};
 
 use crate::{
     clock::Timestamp,
@@ -98,6 +98,9 @@ const LAST_TO_FORGET: &str = "SELECT max(seq) FROM (
         WINDOW newest AS (ORDER BY seq DESC)) AS kept
     WHERE at < $2 OR position > $3 OR bytes > $4";
 
+/// How many changes are forgotten in one commit.
+const TRIM_STEP: i64 = 2000;
+
 const COLUMNS: &str = "seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor,
     request_id, created_at, at";
 
@@ -161,12 +164,20 @@ impl Feed for SqlFeed {
         }
         let gone: Vec<_> = documents.iter().filter(|key| !found.contains_key(*key)).cloned().collect();
         for some in gone.chunks(200) {
-            // The last deletion of an id comes last and stands over earlier ones.
-            let sql = format!(
-                "SELECT collection, doc_id, before, owner_before FROM universal_changes
-                 WHERE tenant_id = $1 AND op = 'delete' AND (collection, doc_id) IN ({}) ORDER BY seq",
-                pairs(2, some.len())
-            );
+            let keys = pairs(2, some.len());
+            let deletions = |table, number, waiting| {
+                format!(
+                    "SELECT collection, doc_id, before, owner_before, {waiting}, {number} FROM {table}
+                     WHERE tenant_id = $1 AND op = 'delete' AND (collection, doc_id) IN ({keys})"
+                )
+            };
+            // The last deletion of an id comes last and stands over earlier ones. One that waits for its
+            // number is looked up in the same statement, so that none slips through between two.
+            let mut sql = deletions("universal_changes", "seq", 0);
+            if self.database.dialect() == Dialect::Postgres {
+                sql = format!("{sql} UNION ALL {}", deletions("universal_outbox", "id", 1));
+            }
+            sql.push_str(" ORDER BY 5, 6");
             self.images(&sql, tenant, some, &mut found).await?;
         }
         Ok(documents.iter().map(|key| found.get(key).cloned()).collect())
@@ -191,6 +202,18 @@ impl Feed for SqlFeed {
     }
 
     async fn trim(&self, tenant: &TenantId, through: i64) -> Result<()> {
+        let FeedState { mut floor, head, .. } = self.state(tenant).await?;
+        // In steps: a write has a time limit, and whoever numbers or writes changes waits for it.
+        while floor < through && through <= head {
+            floor = (floor + TRIM_STEP).min(through);
+            self.trim_step(tenant, floor).await?;
+        }
+        Ok(())
+    }
+}
+
+impl SqlFeed {
+    async fn trim_step(&self, tenant: &TenantId, through: i64) -> Result<()> {
         let tenant = tenant.clone();
         self.database
             .write(move |write| {
@@ -208,9 +231,7 @@ impl Feed for SqlFeed {
             })
             .await
     }
-}
 
-impl SqlFeed {
     async fn images(
         &self,
         sql: &str,
@@ -241,14 +262,21 @@ impl Sequencer for SqlFeed {
         if self.database.dialect() == Dialect::Sqlite {
             return Ok(Vec::new());
         }
-        let mut heads = Vec::new();
+        let (mut heads, mut failure) = (Vec::new(), None);
         for row in self.database.all(TENANTS_WAITING, vec![]).await? {
             let tenant = TenantId::trusted(column::<String>(&row, 0)?);
-            if let Some(head) = self.sequence_tenant(&tenant, limit).await? {
-                heads.push((tenant, head));
+            match self.sequence_tenant(&tenant, limit).await {
+                Ok(Some(head)) => heads.push((tenant, head)),
+                Ok(None) => {}
+                // A tenant whose feed is held must not keep the others waiting.
+                Err(error) => failure = Some(error),
             }
         }
-        Ok(heads)
+        // What has been numbered is told first; a failure that lasts comes again at the next look.
+        match failure {
+            Some(error) if heads.is_empty() => Err(error),
+            _ => Ok(heads),
+        }
     }
 
     async fn woken(&self) {
@@ -259,16 +287,17 @@ impl Sequencer for SqlFeed {
 impl SqlFeed {
     /// The lock and the move are two statements on purpose: under READ COMMITTED the second sees
     /// everything that was committed before the lock was had, and so nothing is numbered out of order.
+    /// The level is said, because the default is the database's, and a host may have set another.
     async fn sequence_tenant(&self, tenant: &TenantId, limit: u32) -> Result<Option<i64>> {
         let dialect = self.database.dialect();
-        let transaction = self.database.connection().begin().await.map_err(from_db)?;
+        let level = Some(IsolationLevel::ReadCommitted);
+        let transaction = self.database.connection().begin_with_config(level, None).await.map_err(from_db)?;
         let epoch = crate::id::random_hex(6)?;
-        let values = || vec![tenant.as_str().into()];
-        let mut lock = statement::one(&transaction, dialect, LOCK_FEED, values()).await?;
+        let mut lock = statement::one(&transaction, dialect, LOCK_FEED, tenant_value(tenant)).await?;
         if lock.is_none() {
             let values = vec![tenant.as_str().into(), epoch.into()];
             statement::execute(&transaction, dialect, CREATE_FEED, values).await?;
-            lock = statement::one(&transaction, dialect, LOCK_FEED, self::tenant_value(tenant)).await?;
+            lock = statement::one(&transaction, dialect, LOCK_FEED, tenant_value(tenant)).await?;
         }
         let Some(lock) = lock else { return Ok(None) };
         let head: i64 = column(&lock, 0)?;

@@ -1,17 +1,27 @@
 //! Transactions that span services, and those that a host lends.
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseTransaction, TransactionTrait as _};
 
 use crate::{
     drivers::sql::{
         connection::Database,
-        error::{from_commit, from_db},
+        dialect::Dialect,
+        error::{broken_transaction, from_commit, from_db, shutting_down},
+        statement,
         write::{Effects, Write},
     },
     error::{Error, ErrorKind, Result},
     transaction::Transaction,
 };
+
+/// How long a caller whose transaction failed waits for its rollback; it happens in any case.
+const ROLLBACK: Duration = Duration::from_secs(1);
+
+/// Given back to SQLite's writer after a clean end of the transaction that it lent.
+type Lease = tokio::sync::oneshot::Sender<()>;
 
 tokio::task_local! {
     /// The database whose transaction this task is inside of: a write beside its handle would wait
@@ -86,17 +96,15 @@ impl Database {
             let (transaction, lease) = grant.into_parts();
             return self.run(transaction, body, Some(lease)).await;
         }
+        if self.0.stop.is_cancelled() {
+            return Err(shutting_down());
+        }
         let transaction = self.0.connection.begin().await.map_err(from_db)?;
         self.run(transaction, body, None).await
     }
 
     /// `lease` is what keeps SQLite's writer waiting; it must outlive the end of the transaction.
-    async fn run<T, F>(
-        &self,
-        transaction: DatabaseTransaction,
-        body: F,
-        lease: Option<tokio::sync::oneshot::Sender<()>>,
-    ) -> Result<T>
+    async fn run<T, F>(&self, transaction: DatabaseTransaction, body: F, lease: Option<Lease>) -> Result<T>
     where
         T: Send,
         F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
@@ -114,26 +122,49 @@ impl Database {
             ))
         });
         let state = handle.into_state::<State>();
-        match outcome {
-            Ok(value) => {
-                let signals = self.0.signals.clone();
-                // A caller that goes away now must not tear the commit from its signals.
-                let committed = self.0.tasks.spawn(async move {
-                    transaction.commit().await.map_err(from_commit)?;
-                    if let Some(state) = state {
-                        signals.committed(&state.effects);
-                    }
-                    drop(lease);
-                    Ok(())
-                });
-                committed.await.map_err(Error::internal)??;
-                Ok(value)
+        // From here on in a task: a caller that goes away must tear neither the commit from its
+        // signals nor the rollback from the lease.
+        let (database, commits) = (self.clone(), outcome.is_ok());
+        let ended = self.0.tasks.spawn(async move {
+            let ended = match state {
+                Some(state) if commits => database.commit(transaction, &state.effects).await,
+                _ => transaction.rollback().await.map_err(from_db),
+            };
+            // Not given back but dropped, the lease tells the writer not to trust its connection.
+            if let (Ok(()), Some(lease)) = (&ended, lease) {
+                let _ = lease.send(());
             }
+            ended
+        });
+        let value = match outcome {
+            Ok(value) => value,
             Err(error) => {
-                let _ = transaction.rollback().await;
-                drop(lease);
-                Err(error)
+                // The answer is the body's error. On PostgreSQL a rollback waits for the statement that
+                // was cut off, which may wait for a lock: not the caller's time.
+                let _ = tokio::time::timeout(ROLLBACK, ended).await;
+                return Err(error);
             }
+        };
+        ended.await.map_err(Error::internal)??;
+        Ok(value)
+    }
+
+    async fn commit(&self, transaction: DatabaseTransaction, effects: &Effects) -> Result<()> {
+        let probed = match effects.broken() {
+            true => Err(broken_transaction()),
+            // The body's own statements are not seen here, and PostgreSQL answers the COMMIT of a failed
+            // transaction with a rollback and no error; any other statement it refuses.
+            false if self.dialect() == Dialect::Postgres => {
+                statement::execute(&transaction, self.dialect(), "SELECT 1", vec![]).await.map(|_| ())
+            }
+            false => Ok(()),
+        };
+        if let Err(error) = probed {
+            transaction.rollback().await.map_err(from_db)?;
+            return Err(error);
         }
+        transaction.commit().await.map_err(from_commit)?;
+        self.0.signals.committed(effects);
+        Ok(())
     }
 }

@@ -22,6 +22,9 @@ pub(crate) struct Write<'t> {
 pub(crate) struct Effects {
     /// Whether a statement changed anything, so that a failure needs a rollback.
     wrote: bool,
+    /// Whether a statement failed or was given up half-way: nobody knows then what the transaction
+    /// holds (PostgreSQL has aborted it, SQLite may have rolled it back), so it must not be committed.
+    broken: bool,
     /// Tenants whose feed grew, with the last number where it is known (SQLite numbers inline).
     tenants: Vec<(TenantId, Option<i64>)>,
     /// Whether a job was queued.
@@ -42,22 +45,25 @@ impl<'t> Write<'t> {
 
     /// Runs a statement; answers how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
+        let attempt = self.effects.attempt();
         let changed = statement::execute(self.connection, self.dialect, sql, values).await?;
-        self.effects.wrote |= changed > 0;
+        self.effects.answered(attempt, changed > 0);
         Ok(changed)
     }
 
     /// The first row of a query or of a statement with `RETURNING`.
     pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
+        let attempt = self.effects.attempt();
         let row = statement::one(self.connection, self.dialect, sql, values).await?;
-        self.effects.wrote |= row.is_some() && !is_read(sql);
+        self.effects.answered(attempt, row.is_some() && !is_read(sql));
         Ok(row)
     }
 
     /// All rows of a query or of a statement with `RETURNING`.
     pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>> {
+        let attempt = self.effects.attempt();
         let rows = statement::all(self.connection, self.dialect, sql, values).await?;
-        self.effects.wrote |= !rows.is_empty() && !is_read(sql);
+        self.effects.answered(attempt, !rows.is_empty() && !is_read(sql));
         Ok(rows)
     }
 
@@ -87,7 +93,27 @@ impl<'t> Write<'t> {
     }
 }
 
+/// A statement that has been sent. Until it answers, the transaction counts as broken: its future
+/// may be dropped, and the database does the work all the same.
+struct Attempt {
+    broken_before: bool,
+}
+
 impl Effects {
+    fn attempt(&mut self) -> Attempt {
+        Attempt { broken_before: std::mem::replace(&mut self.broken, true) }
+    }
+
+    fn answered(&mut self, attempt: Attempt, wrote: bool) {
+        self.broken = attempt.broken_before;
+        self.wrote |= wrote;
+    }
+
+    /// Whether the transaction can only be rolled back, whatever its operation answered.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken
+    }
+
     /// Whether a statement changed anything.
     pub(crate) fn wrote(&self) -> bool {
         self.wrote
@@ -106,6 +132,7 @@ impl Effects {
     /// Adds what another write of the same commit did.
     pub(crate) fn merge(&mut self, other: Self) {
         self.wrote |= other.wrote;
+        self.broken |= other.broken;
         self.jobs |= other.jobs;
         for (tenant, seq) in other.tenants {
             match self.tenants.iter_mut().find(|(known, _)| *known == tenant) {

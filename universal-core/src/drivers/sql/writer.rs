@@ -2,8 +2,9 @@
 //!
 //! All writes that wait at this moment run in one transaction and are answered after its one
 //! `COMMIT`. There is no timer: a lone write goes at once, and groups form by themselves while the
-//! previous commit runs. A write that fails before it changed anything fails alone; if one fails
-//! after that, the group is rolled back and each member runs again in a transaction of its own, so
+//! previous commit runs. A write that is refused before it changed anything fails alone; if one
+//! fails after that, or a statement of it fails (a full disk makes SQLite end the transaction by
+//! itself) or is given up half-way, the group is rolled back and each member runs again in a transaction of its own, so
 //! that what a caller sees is as if every write stood behind its own savepoint.
 
 use std::{fmt, time::Duration};
@@ -21,7 +22,7 @@ use crate::{
     drivers::sql::{
         connection::Signals,
         dialect::Dialect,
-        error::{from_commit, from_db},
+        error::{broken_transaction, from_commit, from_db, shutting_down},
         write::{Effects, Write},
     },
     error::{Error, ErrorKind, Result},
@@ -52,7 +53,7 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    /// The open transaction, and what to drop when it has ended.
+    /// The open transaction, and the lease to give back when it has ended.
     pub(super) fn into_parts(self) -> (DatabaseTransaction, oneshot::Sender<()>) {
         (self.transaction, self.lease)
     }
@@ -76,20 +77,20 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         self.send(Request::Write(Box::new(Queued { operation, answer, outcome: None }))).await?;
-        answered.await.map_err(|_| stopped())?
+        answered.await.map_err(|_| shutting_down())?
     }
 
     /// Waits for the writer's turn and takes its connection, inside an open transaction.
     pub(super) async fn exclusive(&self) -> Result<Grant> {
         let (grant, granted) = oneshot::channel();
         self.send(Request::Exclusive(grant)).await?;
-        granted.await.map_err(|_| stopped())?
+        granted.await.map_err(|_| shutting_down())?
     }
 
     async fn send(&self, request: Request) -> Result<()> {
         match self.queue.try_send(request) {
             Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => Err(stopped()),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(shutting_down()),
             Err(mpsc::error::TrySendError::Full(_)) => {
                 Err(Error::new(ErrorKind::Busy, "too-many-writes", "too many writes wait for the database; try again")
                     .with_retry_after(Duration::from_secs(1)))
@@ -107,10 +108,6 @@ impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer").finish_non_exhaustive()
     }
-}
-
-fn stopped() -> Error {
-    Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")
 }
 
 /// One write of a group, whatever it answers.
@@ -155,7 +152,7 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let outcome = self.outcome.unwrap_or_else(|| Err(stopped()));
+        let outcome = self.outcome.unwrap_or_else(|| Err(shutting_down()));
         // The caller may have gone; its write stands all the same.
         let _ = self.answer.send(outcome);
     }
@@ -176,17 +173,18 @@ struct Loop {
 impl Loop {
     async fn run(mut self) {
         let mut waiting = Vec::with_capacity(GROUP);
+        let mut stopping = false;
         loop {
             tokio::select! {
                 biased;
-                received = self.requests.recv_many(&mut waiting, GROUP) => if received == 0 { return },
-                () = self.stop.cancelled() => {
-                    // What is queued is still answered; what comes later is refused.
+                // First, or writers that never rest would keep it from ever being seen. What is queued
+                // by then is still answered; what comes later is refused.
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
                     self.requests.close();
-                    if self.requests.recv_many(&mut waiting, GROUP).await == 0 {
-                        return;
-                    }
+                    continue;
                 }
+                received = self.requests.recv_many(&mut waiting, GROUP) => if received == 0 { return },
             }
             let mut group: Vec<Box<dyn Member>> = Vec::with_capacity(waiting.len());
             for request in waiting.drain(..) {
@@ -212,9 +210,9 @@ impl Loop {
             Err(error) => drop(grant.send(Err(error))),
             Ok(transaction) => {
                 let (lease, returned) = oneshot::channel::<()>();
-                if grant.send(Ok(Grant { transaction, lease })).is_ok() {
-                    // Resolves when the lease is dropped, whatever became of the borrower.
-                    let _ = returned.await;
+                // The lease is given back after a clean end, or dropped, whatever became of the borrower.
+                if grant.send(Ok(Grant { transaction, lease })).is_err() || returned.await.is_err() {
+                    self.renew().await;
                 }
             }
         }
@@ -249,7 +247,10 @@ impl Loop {
         for member in group.iter_mut() {
             let mut own = Effects::default();
             let succeeded = member.run(&mut Write::new(&transaction, Dialect::Sqlite, &mut own)).await;
-            if !succeeded && own.wrote() {
+            if own.broken() || (!succeeded && own.wrote()) {
+                if succeeded {
+                    member.fail(broken_transaction());
+                }
                 self.roll_back(transaction).await;
                 return false;
             }

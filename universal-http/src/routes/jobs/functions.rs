@@ -1,6 +1,6 @@
 //! Running a function.
 
-use std::{sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use http::{StatusCode, header};
 use serde_json::Value;
@@ -40,7 +40,10 @@ pub(crate) async fn run(jobs: Arc<dyn Jobs>, mut cx: Context) -> Result<Response
     let name = FunctionName::new(cx.param("name")?)?;
     let order = options.apply(Enqueue::new(name.as_str(), input(&mut cx).await?));
     match mode {
-        Mode::Queue => accepted(&cx, &jobs.enqueue(cx.caller(), order).await?),
+        Mode::Queue => {
+            let job = jobs.enqueue(cx.caller(), order).await?;
+            accepted(&cx, &job)
+        }
         Mode::Wait(deadline) => match jobs.run(cx.caller(), order, deadline).await? {
             Ran::Finished { id, result } => response::json(StatusCode::OK, &wire::Finished::new(&id, &result)),
             Ran::Pending { job } => accepted(&cx, &job),
@@ -87,8 +90,8 @@ impl Options {
     fn take(query: &mut Query) -> Result<Self> {
         Ok(Self {
             delay: seconds(query, "delay", Duration::from_secs(366 * 86_400))?,
-            priority: query.take_as("priority", "a whole number from -32768 to 32767")?,
-            max_attempts: query.take_as("max_attempts", "a whole number from 1 to 100")?,
+            priority: number(query, "priority", "a whole number from -32768 to 32767")?,
+            max_attempts: number(query, "max_attempts", "a whole number from 1 to 100")?,
             unique_key: query.take("unique_key"),
         })
     }
@@ -113,9 +116,17 @@ impl Options {
 /// A number of seconds, with or without a fraction, up to `most`.
 fn seconds(query: &mut Query, name: &'static str, most: Duration) -> Result<Option<Duration>> {
     let expected = format!("a number of seconds from 0 to {}", most.as_secs());
-    let Some(number) = query.take_as::<f64>(name, &expected)? else { return Ok(None) };
+    let Some(number) = number::<f64>(query, name, &expected)? else { return Ok(None) };
     match Duration::try_from_secs_f64(number) {
         Ok(duration) if duration <= most => Ok(Some(duration)),
-        _ => Err(Error::invalid("invalid-parameter", format!("`{name}` must be {expected}")).with_field(name)),
+        _ => Err(unexpected(name, &expected)),
     }
+}
+
+fn number<T: FromStr>(query: &mut Query, name: &'static str, expected: &str) -> Result<Option<T>> {
+    query.take(name).map(|text| text.parse().map_err(|_| unexpected(name, expected))).transpose()
+}
+
+fn unexpected(name: &'static str, expected: &str) -> Error {
+    Error::invalid("invalid-parameter", format!("`{name}` must be {expected}")).with_field(name)
 }

@@ -52,7 +52,12 @@ impl Write<'_> {
             columns(dialect),
             dialect.for_update()
         );
-        let row = self.one(&sql, key(tenant, collection, id)).await?;
+        let mut row = self.one(&sql, key(tenant, collection, id)).await?;
+        if row.is_none() && dialect == Dialect::Postgres {
+            // The row that this statement saw may have been deleted while it waited for the lock, and
+            // another put in its place by the same commit: only a newer snapshot shows that one.
+            row = self.one(&sql, key(tenant, collection, id)).await?;
+        }
         row.map(|row| document(dialect, collection, &row)).transpose()
     }
 }
