@@ -175,7 +175,7 @@ async fn kill_for(killer: &DatabaseConnection, time: Duration) -> u64 {
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND state IN ('active', 'idle in transaction')
           AND (query LIKE '%FROM universal_feeds%FOR UPDATE%' OR query LIKE 'WITH due AS%')";
     const ANYBODY: &str = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' ORDER BY random() LIMIT 2) AS some";
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle' ORDER BY random() LIMIT 2) AS unlucky";
     let (mut dice, mut kills) = (Dice::new(7), 0);
     let end = Instant::now() + time;
     while Instant::now() < end {

@@ -21,6 +21,7 @@ use universal_core::{
     error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId},
     json::Object,
+    page::Limit,
     realtime::{Event, Subscribe, Subscription},
     secret::MasterKey,
 };
@@ -49,7 +50,8 @@ async fn create(backend: &Backend, id: &str) -> Result<Document> {
 }
 
 async fn ids(backend: &Backend) -> Vec<String> {
-    let list = backend.collections().list(&system(), &things(), &ListQuery::new()).await.expect("a list");
+    let query = ListQuery::new().with_limit(Limit::new(500).unwrap());
+    let list = backend.collections().list(&system(), &things(), &query).await.expect("a list");
     list.value.items.iter().map(|document| document.id.as_str().to_owned()).collect()
 }
 
