@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use universal_core::{Backend, Result};
-use universal_http::{Api, ApiBuilder, api::ReadyCheck};
+use universal_http::{Api, ApiBuilder, ReadyCheck};
 
 /// An [`Api`] with every service of `backend`.
 pub fn of(backend: &Backend) -> ApiBuilder {

@@ -11,7 +11,7 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::net::TcpListener;
-use tower::{Service as _, ServiceExt as _};
+use tower::ServiceExt as _;
 use universal_core::{Backend, Result};
 use universal_http::{Api, ApiService, body::BoxError};
 
@@ -62,11 +62,11 @@ pub async fn serve(listener: TcpListener, api: &Api, stop: impl Future<Output = 
 
 /// The server's own pages, and the backend's below its path.
 async fn route(
-    mut api: ApiService,
+    api: ApiService,
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, BoxError>>, Infallible> {
     if request.uri().path().starts_with(MOUNT) {
-        let response = api.ready().await?.call(request).await?;
+        let response = api.oneshot(request).await?;
         return Ok(response.map(|body| body.map_err(Into::into).boxed_unsync()));
     }
     let (status, text) = match request.uri().path() {

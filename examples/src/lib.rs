@@ -14,3 +14,9 @@ pub mod embed;
 pub mod functions;
 pub mod hyper_mount;
 pub mod program;
+
+/// The programs in the README, compiled by `cargo test --doc`.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -7,7 +7,7 @@ use universal_core::{
     conformance::auth::{AuthFixture, cases},
 };
 
-use crate::conformance::{On, Subject, run, subject};
+use super::subject::{On, Subject, run, subject};
 
 async fn fixture(subject: &Subject) -> AuthFixture {
     let other_tenant = TenantId::new("other").unwrap();

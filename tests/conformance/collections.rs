@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use universal_core::conformance::collections::CASES;
 
-use crate::conformance::{On, run, subject};
+use super::subject::{On, run, subject};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_keep_their_promises_on_sqlite() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use universal_core::conformance::realtime::{CASES, Fixture};
 
-use crate::conformance::{On, Subject, run, subject};
+use super::subject::{On, Subject, run, subject};
 
 fn fixture(subject: &Subject) -> Fixture {
     let backend = &subject.backend;

@@ -33,6 +33,10 @@ async fn killed_under_writers(server: Server, kills: u32) {
         let before = book.acknowledged();
         wait::until("writers to get on", Duration::from_secs(60), || async { book.acknowledged() > before + WRITERS })
             .await;
+        wait::until("the subscriber to come back", Duration::from_secs(60), || async {
+            subscriber.connections() > kill
+        })
+        .await;
         // At another moment of the server's work each time.
         wait::pause(Duration::from_millis(u64::from(kill * 37 % 200))).await;
         server.kill();

@@ -6,6 +6,7 @@ mod chaos_chain;
 mod chaos_hub;
 mod chaos_readers;
 mod chaos_writers;
+mod files;
 mod kill;
 mod lives;
 mod transactions;

@@ -3,5 +3,6 @@
 mod embed;
 mod live;
 mod mail;
+mod pages;
 mod readme;
 mod todo;

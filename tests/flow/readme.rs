@@ -58,7 +58,7 @@ async fn the_session_of_the_readme_passes_as_printed() {
 }
 
 /// Whether `line` is `pattern`, in which `…` stands for anything.
-fn matches(pattern: &str, line: &str) -> bool {
+pub(super) fn matches(pattern: &str, line: &str) -> bool {
     let mut parts = pattern.split('…');
     let first = parts.next().unwrap_or_default();
     let Some(mut rest) = line.strip_prefix(first) else { return false };

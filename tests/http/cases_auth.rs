@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "register: JSON that ends too early",
         status: 400,
-        code: "malformed-json",
+        code: "invalid-json",
         place: Place::Position,
         request: |s| post(&s.anonymous, "/auth/register", "{\"email\":"),
     },

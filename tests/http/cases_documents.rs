@@ -198,7 +198,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "an operation where none may be",
         status: 400,
-        code: "misplaced-operation",
+        code: "reserved-key",
         place: Place::Pointer,
         request: |s| post(&s.user, "/db/bad", "{\"a\":{\"$inc\":1}}"),
     },
@@ -219,7 +219,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "adding beyond 64 bits",
         status: 400,
-        code: "operation-does-not-fit",
+        code: "integer-out-of-range",
         place: Place::Pointer,
         request: |s| patch(&s.user, &format!("/db/todos/{}", s.document), "{\"n\":{\"$inc\":1}}"),
     },

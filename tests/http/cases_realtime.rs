@@ -20,7 +20,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "SSE with a filter that is none",
         status: 400,
-        code: "invalid-expression",
+        code: "invalid-filter",
         place: Place::Position,
         request: |s| get(&s.user, &format!("/realtime/sse?collection=todos&filter={}", escaped("a =="))),
     },

@@ -1,5 +1,6 @@
 //! The wire: what a request may not be, and what it is answered.
 
+mod accounts;
 mod bad_input;
 mod case;
 mod cases_auth;
@@ -7,5 +8,6 @@ mod cases_documents;
 mod cases_realtime;
 mod cases_requests;
 mod cases_storage;
+mod files;
 mod mounts;
 mod serving;

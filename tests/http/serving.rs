@@ -68,7 +68,7 @@ async fn told_to_stop_it_ends_streams_and_answers_what_it_was_asked() {
     );
     assert!(status.success(), "{status}\n{}", server.log());
     assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    assert_eq!(closed, Some(1012));
+    assert!(matches!(closed, Some(1001 | 1012)), "closed with {closed:?}: going away, or a restart");
     while events.next().await.is_some() {}
 }
 

@@ -56,10 +56,7 @@ impl Server {
         ]);
         if let Some(database) = &database {
             settings.insert("DATABASE_URL".to_owned(), database.url());
-            settings.insert(
-                "UNIVERSAL_MASTER_KEY".to_owned(),
-                "5d1f0c".repeat(11).get(..64).unwrap_or_default().to_owned(),
-            );
+            settings.insert("UNIVERSAL_MASTER_KEY".to_owned(), MASTER_KEY.to_owned());
         }
         Self {
             program: example(name),

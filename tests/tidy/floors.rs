@@ -18,7 +18,7 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
         _ if WORDS.contains(&room) || CONTRACTS.contains(&room) => Some(words()),
         "engine" | "settings" => Some(below()),
         // A host runs the suites on its own implementations, and on whole backends.
-        "conformance" => Some([WORDS, CONTRACTS, &["backend", "builder", "settings"]].concat()),
+        "conformance" => Some([WORDS, CONTRACTS, &["engine", "backend", "builder", "settings"]].concat()),
         // It holds the database's handle, for `transaction` and `join`; which driver answers otherwise, it does not know.
         "backend" => Some([WORDS, CONTRACTS, &["engine", "builder", "settings", "drivers::sql"]].concat()),
         "builder" => Some(
@@ -47,7 +47,7 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
 const HTTP_FLOORS: &[&[&str]] = &[
     &["body", "limits"],
     &["response", "problem", "openapi", "error"],
-    &["lent", "metrics"],
+    &["lent", "metrics", "tickets"],
     &["state"],
     &["extract"],
     &["context"],

@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture.md` says why. A failure names the file and the line, and says what to do.
 
+mod codes;
 mod floors;
 mod laws;
 mod marks;

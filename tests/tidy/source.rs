@@ -43,12 +43,14 @@ pub(super) struct Source {
     /// The number of its lines.
     pub(super) lines: usize,
     pub(super) tokens: Vec<Placed>,
+    /// Whether the whole file is test code: its module is declared so, or a module it lies in.
+    test_only: bool,
 }
 
 impl Source {
-    /// Whether `line` is test code: in a file `tests.rs`, in a folder `tests`, or in the module `tests` that ends a file.
+    /// Whether `line` is test code: all of the file is, or the module `tests` that ends it begins before.
     pub(super) fn is_test(&self, line: usize) -> bool {
-        if self.module().iter().any(|part| part == "tests") {
+        if self.test_only {
             return true;
         }
         let words = |at: usize| self.tokens.get(at).and_then(Placed::word);
@@ -76,6 +78,33 @@ impl Source {
         module
     }
 
+    /// The modules that it declares behind `#[cfg(test)]`.
+    fn test_modules(&self) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        let mut behind_test = false;
+        for (at, placed) in self.tokens.iter().enumerate() {
+            let word = |ahead: usize| self.tokens.get(at + ahead).and_then(Placed::word);
+            let sign = |ahead: usize, sign: char| self.tokens.get(at + ahead).is_some_and(|next| next.is(sign));
+            match placed.word() {
+                Some("cfg") if sign(1, '(') => {
+                    // `cfg(test)`, `cfg(all(test, …))`
+                    let inside = self.tokens[at..].iter().take_while(|next| !next.is(']'));
+                    behind_test = inside.filter_map(Placed::word).any(|word| word == "test");
+                }
+                Some("mod") if behind_test && sign(2, ';') => {
+                    found.extend(word(1).map(|name| self.module().into_iter().chain([name.to_owned()]).collect()));
+                    behind_test = false;
+                }
+                // Another item stands behind the attribute.
+                Some("fn" | "use" | "struct" | "impl" | "const" | "enum" | "trait" | "type" | "static") => {
+                    behind_test = false
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
     /// Whether it is the face of a folder.
     pub(super) fn is_face(&self) -> bool {
         self.path.ends_with("/mod.rs")
@@ -91,6 +120,14 @@ pub(super) fn sources() -> Vec<Source> {
     }
     assert!(found.len() > 20, "the sources are not where they are looked for: {}", root.display());
     found.sort_by(|a, b| a.path.cmp(&b.path));
+    let tests: Vec<(String, Vec<String>)> = found
+        .iter()
+        .flat_map(|source| source.test_modules().into_iter().map(|module| (source.package().to_owned(), module)))
+        .collect();
+    for source in &mut found {
+        source.test_only =
+            tests.iter().any(|(package, module)| package == source.package() && source.module().starts_with(module));
+    }
     found
 }
 
@@ -104,7 +141,7 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).expect("a source is text");
             let path = path.strip_prefix(root).expect("below the root").to_string_lossy().replace('\\', "/");
-            found.push(Source { path, lines: text.lines().count(), tokens: tokens(&text) });
+            found.push(Source { path, lines: text.lines().count(), tokens: tokens(&text), test_only: false });
         }
     }
 }

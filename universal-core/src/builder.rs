@@ -238,7 +238,7 @@ impl Builder {
         let Some(from) = &self.settings.mail_from else {
             return Err(invalid("mail_from", "mails need a sender: set UNIVERSAL_MAIL_FROM"));
         };
-        let settings = SmtpSettings::from_url(url, crate::jobs::Address::new(from)?)?;
+        let settings = SmtpSettings::from_url(url, from)?;
         Ok((Some(Arc::new(SmtpMailer::new(&settings)?)), "SMTP"))
     }
 
@@ -252,7 +252,7 @@ impl Builder {
 
     fn start_workers(&self, queue: &Arc<dyn Queue>, functions: &Functions) -> Result<Option<Workers>> {
         let options = match &self.workers {
-            Some(options) => options.clone(),
+            Some(options) => *options,
             None if self.settings.workers == 0 => return Ok(None),
             None => WorkerOptions::new().with_concurrency(self.settings.workers),
         };

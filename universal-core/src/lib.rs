@@ -1,5 +1,47 @@
 //! A backend to add to a Rust program: users and sign-in, JSON documents with a change feed, files,
 //! background jobs and realtime, behind five service traits.
+//!
+//! [`Backend`] holds one of each service: [`auth`](auth::Auth), [`collections`](collections::Collections),
+//! [`storage`](storage::Storage), [`jobs`](jobs::Jobs) and [`realtime`](realtime::Realtime). The embedded default is
+//! SQLite and the local disk; PostgreSQL, an object store, a mailer, a clock can be lent to [`Backend::builder`].
+//! `universal-http` turns the same services into `tower` services.
+//!
+//! ```
+//! use serde::{Deserialize, Serialize};
+//! use universal_core::{Backend, Caller, TenantId, collections::ListQuery, realtime::{Event, Subscribe}};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Todo { title: String, done: bool }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> universal_core::Result<()> {
+//! let backend = Backend::in_memory().await?; // or `Backend::open("./data")`
+//! let caller = Caller::system(TenantId::default_tenant());
+//! let todos = backend.collection::<Todo>("todos")?;
+//! let mut changes = backend.realtime().subscribe(&caller, Subscribe::to("todos".parse()?)).await?;
+//!
+//! let todo = todos.create(&caller, &Todo { title: "buy milk".into(), done: false }).await?;
+//! if let Event::Change(change) = changes.next().await? {
+//!     assert_eq!(change.id(), &todo.id);
+//! }
+//! let open = todos.list(&caller, &ListQuery::new().with_filter("done == false")?).await?;
+//! assert_eq!(open.len(), 1);
+//! backend.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! Every method takes a [`Caller`], and the rules hold for it as they do over HTTP; [`Caller::system`] alone, the program
+//! itself, is bound by none. What must happen together is called on one [`Transaction`]: see [`Backend::transaction`].
+//! Every failure is an [`Error`] with a kind to act on and a stable code.
+//!
+//! It opens no listener, installs nothing in the process and keeps no statics.
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `sqlite` (default) | the embedded database |
+//! | `fs` (default) | files on the local disk |
+//! | `postgres` | PostgreSQL, for many processes on one database |
+//! | `smtp` | mail by SMTP, and the function `send_email` |
+//! | `testing` | the conformance suites, for implementations of a host's own |
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]

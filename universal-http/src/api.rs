@@ -2,35 +2,28 @@
 
 use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use universal_core::{
     auth::Auth,
-    clock::{Clock, SharedClock, SystemClock},
     collections::Collections,
     error::{Error, Result},
     id::TenantId,
+    jobs::Jobs,
     realtime::Realtime,
+    storage::Storage,
 };
 
 use crate::{
+    lent::{Authenticator, MetricsSource, ReadyCheck},
     limits::Limits,
-    middleware::{AuthLayer, Authenticator, MetricsSource, metrics::Metrics},
+    metrics::Metrics,
+    middleware::AuthLayer,
     route::Router,
-    routes::{auth, collections, operations, realtime},
+    routes::{auth, collections, jobs, operations, realtime, storage},
     service::ApiService,
     state::State,
+    tickets::Tickets,
 };
-
-/// Whether the parts below can serve requests now; `/readyz` asks it.
-#[async_trait]
-pub trait ReadyCheck: Send + Sync {
-    /// Asks the parts (a database, a store), within a second or two.
-    ///
-    /// # Errors
-    /// `Unavailable` naming what cannot be reached; `/readyz` answers 503 then.
-    async fn ready(&self) -> Result<()>;
-}
 
 /// The services of a backend as `tower` services. Cloning it is cheap.
 #[derive(Clone)]
@@ -44,7 +37,6 @@ pub struct Api {
 
 impl Api {
     /// Begins with nothing lent: every service is optional, and its routes exist only if it is there.
-    #[must_use]
     pub fn builder() -> ApiBuilder {
         ApiBuilder::default()
     }
@@ -86,6 +78,11 @@ impl Api {
         self.state.tasks.close();
     }
 
+    #[cfg(test)]
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state)
+    }
+
     /// Waits until every connection that [`Api::close`] ended is gone.
     pub async fn closed(&self) {
         self.state.tasks.wait().await;
@@ -102,20 +99,21 @@ impl fmt::Debug for Api {
 #[derive(Clone, Default)]
 #[must_use]
 pub struct ApiBuilder {
-    collections: Option<Arc<dyn Collections>>,
-    realtime: Option<Arc<dyn Realtime>>,
     auth: Option<Arc<dyn Auth>>,
+    collections: Option<Arc<dyn Collections>>,
+    jobs: Option<Arc<dyn Jobs>>,
+    realtime: Option<Arc<dyn Realtime>>,
+    storage: Option<Arc<dyn Storage>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
     sources: Vec<Arc<dyn MetricsSource>>,
     prefix: String,
     public_url: Option<String>,
     limits: Option<Limits>,
-    clock: Option<SharedClock>,
 }
 
 impl ApiBuilder {
-    /// Lends the accounts: `/auth`, and the access tokens of every other route.
+    /// Lends the accounts: `/auth`, and what a bearer token means on every route.
     pub fn auth(mut self, service: Arc<dyn Auth>) -> Self {
         self.auth = Some(service);
         self
@@ -127,9 +125,21 @@ impl ApiBuilder {
         self
     }
 
+    /// Lends the functions and their jobs: `/functions` and `/jobs`.
+    pub fn jobs(mut self, service: Arc<dyn Jobs>) -> Self {
+        self.jobs = Some(service);
+        self
+    }
+
     /// Lends the change feed: `/realtime` and `/realtime/sse`.
     pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
         self.realtime = Some(service);
+        self
+    }
+
+    /// Lends the files: `/storage`.
+    pub fn storage(mut self, service: Arc<dyn Storage>) -> Self {
+        self.storage = Some(service);
         self
     }
 
@@ -171,12 +181,6 @@ impl ApiBuilder {
         self
     }
 
-    /// Another clock than the operating system's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
     /// Binds the route tables to the services.
     ///
     /// # Errors
@@ -185,12 +189,12 @@ impl ApiBuilder {
         let state = Arc::new(State {
             default_tenant: TenantId::default_tenant(),
             limits: self.limits.clone().unwrap_or_default(),
-            clock: self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock)),
             prefix: checked_prefix(&self.prefix)?,
             public_url: self.public_url.as_deref().map(checked_url).transpose()?,
             auth: self.auth.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
+            tickets: Tickets::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
@@ -220,8 +224,14 @@ impl ApiBuilder {
                 if let Some(collections) = &self.collections {
                     router.mount(collections::ROUTES, collections)?;
                 }
+                if let Some(jobs) = &self.jobs {
+                    router.mount(jobs::ROUTES, jobs)?;
+                }
                 if let Some(realtime) = &self.realtime {
                     router.mount(realtime::ROUTES, realtime)?;
+                }
+                if let Some(storage) = &self.storage {
+                    router.mount(storage::ROUTES, storage)?;
                 }
             }
             Part::Admin => {}

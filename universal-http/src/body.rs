@@ -141,7 +141,11 @@ pub struct BodyError {
 
 impl BodyError {
     pub(crate) fn broken(source: impl Into<BoxError>) -> Self {
-        Self { idle: false, source: Some(source.into()) }
+        // A body of this crate within another (the listener's within the service's) keeps its reason.
+        match source.into().downcast::<Self>() {
+            Ok(own) => *own,
+            Err(source) => Self { idle: false, source: Some(source) },
+        }
     }
 
     fn idle() -> Self {

@@ -1,6 +1,9 @@
 //! A request as a handler sees it: matched, decoded, and with its caller known.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
@@ -24,7 +27,8 @@ use crate::{
 /// A request on its way through a handler.
 pub(crate) struct Context {
     head: Parts,
-    body: Option<RequestBody>,
+    /// Never locked: the lock lets a `&Context` cross an await although a body cannot be shared.
+    body: Mutex<Option<RequestBody>>,
     params: Vec<(&'static str, String)>,
     caller: Caller,
     token: Option<SecretString>,
@@ -41,7 +45,7 @@ impl Context {
         state: Arc<State>,
     ) -> Self {
         let caller = Caller::anonymous(state.default_tenant.clone()).with_request_id(Arc::clone(&request_id));
-        Self { head, body: Some(body), params, caller, token: None, request_id, state }
+        Self { head, body: Mutex::new(Some(body)), params, caller, token: None, request_id, state }
     }
 
     /// What `authenticate` found out. `token` is kept for connections that outlive it.
@@ -134,7 +138,8 @@ impl Context {
     /// # Errors
     /// `Internal` the second time.
     pub(crate) fn take_body(&mut self) -> Result<RequestBody> {
-        self.body.take().ok_or_else(|| Error::internal("the body was taken twice"))
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        body.take().ok_or_else(|| Error::internal("the body was taken twice"))
     }
 
     /// The whole body, at most `limit` bytes.

@@ -56,7 +56,7 @@ pub(crate) fn into_response(error: &Error, request_id: &str) -> Response {
     if status == StatusCode::UNAUTHORIZED {
         // RFC 6750 §3: no error attribute when the request had no credentials at all.
         let challenge = match error.code() {
-            "unauthenticated" | "invalid-credentials" => HeaderValue::from_static("Bearer"),
+            "unauthenticated" | "sign-in-required" | "invalid-credentials" => HeaderValue::from_static("Bearer"),
             _ => HeaderValue::from_static("Bearer error=\"invalid_token\""),
         };
         headers.insert(header::WWW_AUTHENTICATE, challenge);

@@ -6,11 +6,35 @@
 //! axum's `nest_service` (which strips the mount path) and behind plain hyper (which strips nothing: say
 //! [`ApiBuilder::prefix`]).
 //!
+//! ```
+//! use std::sync::Arc;
+//! use universal_core::Backend;
+//! use universal_http::Api;
+//!
+//! # fn mount(backend: &Backend) -> universal_core::Result<()> {
+//! let api = Api::builder()
+//!     .auth(Arc::clone(backend.auth()))
+//!     .collections(Arc::clone(backend.collections()))
+//!     .realtime(Arc::clone(backend.realtime()))
+//!     .storage(Arc::clone(backend.storage()))
+//!     .jobs(Arc::clone(backend.jobs()))
+//!     .build()?;
+//! let service = api.public(); // `axum::Router::nest_service("/backend", service)`
+//! # let _ = service; Ok(()) }
+//! ```
+//!
+//! [`Api::auth_layer`] guards routes of the host's own with the accounts of the backend; an [`Authenticator`] is the
+//! other way round, the host's sign-in for the backend's routes. Every failure is `application/problem+json` with a
+//! stable code.
+//!
 //! Behind axum and behind any other server the host sets the limits of its connections itself. Know that
 //! `axum::serve` keeps a connection whose header never ends open for ever; the feature `serve` brings a listener
-//! that does not ([`serve`]).
+//! that does not (`universal_http::serve`).
 //!
-//! Features: `websocket` (default) is `GET /realtime`, `serve` is the listener.
+//! | feature | brings |
+//! |---|---|
+//! | `websocket` (default) | `GET /realtime` |
+//! | `serve` | the listener with limits |
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -20,7 +44,9 @@ pub mod body;
 mod context;
 mod error;
 mod extract;
+pub mod lent;
 pub mod limits;
+mod metrics;
 pub mod middleware;
 mod problem;
 mod response;
@@ -30,7 +56,11 @@ mod routes;
 pub mod serve;
 pub mod service;
 mod state;
+#[cfg(test)]
+mod tests;
+mod tickets;
 
 pub use api::{Api, ApiBuilder};
-pub use middleware::{AuthLayer, Authenticator, CurrentUser};
+pub use lent::{Authenticator, MetricsSource, ReadyCheck};
+pub use middleware::{AuthLayer, CurrentUser};
 pub use service::ApiService;

@@ -3,26 +3,23 @@
 use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use universal_core::{auth::Auth, clock::SharedClock, id::TenantId};
+use universal_core::{auth::Auth, id::TenantId};
 
-use crate::{
-    limits::Limits,
-    middleware::{Authenticator, metrics::Metrics},
-};
+use crate::{lent::Authenticator, limits::Limits, metrics::Metrics, tickets::Tickets};
 
 /// What all requests share; made once by the builder.
 pub(crate) struct State {
     pub(crate) default_tenant: TenantId,
     pub(crate) limits: Limits,
-    pub(crate) clock: SharedClock,
     /// Without a slash at its end; empty if there is none.
     pub(crate) prefix: String,
     /// Without a slash at its end.
     pub(crate) public_url: Option<String>,
-    /// Who knows the access tokens.
+    /// Verifies access tokens.
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
+    pub(crate) tickets: Tickets,
     /// Cancelled by `Api::close`; open realtime connections end.
     pub(crate) closing: CancellationToken,
     /// The tasks of upgraded connections.

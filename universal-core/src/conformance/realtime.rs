@@ -220,8 +220,10 @@ async fn a_subscription_to_a_document_sees_only_it(on: Fixture) -> Result<(), St
 
 async fn a_refused_write_is_never_announced(on: Fixture) -> Result<(), String> {
     let (caller, name) = (user(), collection()?);
-    on.collections.create(&caller, &name, document(1, "d")?).await.map_err(failed)?;
     let mut subscription = on.realtime.subscribe(&caller, Subscribe::to(name.clone())).await.map_err(failed)?;
+    on.collections.create(&caller, &name, document(1, "d")?).await.map_err(failed)?;
+    // Waited for: a change may get its number, and come, after the write was answered.
+    check_eq(&words(&changes(&mut subscription, 1).await?), &vec!["create d 1"])?;
     let taken = on.collections.create(&caller, &name, document(2, "d")?).await;
     refused(taken, ErrorKind::Conflict, "document-exists")?;
     let id = DocumentId::new("d").map_err(failed)?;

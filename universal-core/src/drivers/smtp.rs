@@ -63,40 +63,51 @@ impl SmtpSettings {
         Self { host: host.into(), port: 587, security, credentials: None, from, from_name: None }
     }
 
-    /// A server from its URL: `smtp://user:password@host:587` (`STARTTLS`), `smtps://…` (TLS from the first byte,
-    /// port 465), `smtp+plain://127.0.0.1:25` (none, only on this machine). User and password are percent-encoded.
+    /// A server by its URL: `smtp://user:password@host:port` (`STARTTLS`, port 587; without TLS if the host is this machine),
+    /// `smtps://…` (TLS from the first byte, port 465) or `smtp+plain://127.0.0.1:25` (none, only on this machine). User and
+    /// password are percent-encoded. The sender is an address or `Name <address>`.
     ///
     /// # Errors
-    /// `Invalid` for anything else; the message does not repeat the URL.
-    pub fn from_url(url: &SecretString, from: Address) -> Result<Self> {
+    /// `Invalid` (`invalid-smtp-settings`, `invalid-email-address`); the text of the URL is not repeated, it may hold a password.
+    pub fn from_url(url: &SecretString, from: &str) -> Result<Self> {
         let bad = || {
-            let message = "an SMTP URL is smtp://user:password@host:port, smtps://… or smtp+plain://127.0.0.1:port";
-            Error::invalid("invalid-smtp-settings", message)
+            Error::invalid(
+                "invalid-smtp-settings",
+                "an SMTP URL is smtp://user:password@host:port, smtps://… or smtp+plain://127.0.0.1:port",
+            )
         };
         let (scheme, rest) = url.expose_secret().split_once("://").ok_or_else(bad)?;
-        let (security, port) = match scheme {
-            "smtp" => (SmtpSecurity::StartTls, 587),
-            "smtps" => (SmtpSecurity::Implicit, 465),
-            "smtp+plain" => (SmtpSecurity::None, 25),
-            _ => return Err(bad()),
+        let (account, place) = match rest.trim_end_matches('/').rsplit_once('@') {
+            Some((account, place)) => (Some(account), place),
+            None => (None, rest.trim_end_matches('/')),
         };
-        let (user, server) = rest.rsplit_once('@').map_or((None, rest), |(user, server)| (Some(user), server));
-        let server = server.trim_end_matches('/');
-        let (host, port) = match server.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| bad())?),
-            _ => (server, port),
+        // An IPv6 address stands in brackets.
+        let (host, port) = match place.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().map_err(|_| bad())?)),
+            _ => (place, None),
         };
-        if host.is_empty() {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || host.contains(['/', '?', '#', ' ']) {
             return Err(bad());
         }
-        let mut settings = Self::new(host, from).with_port(port).with_security(security);
-        if let Some(user) = user {
-            let decoded = |text: &str| {
-                percent_encoding::percent_decode_str(text).decode_utf8().map(Into::into).map_err(|_| bad())
-            };
-            let (user, password) = user.split_once(':').ok_or_else(bad)?;
-            let (user, password): (String, String) = (decoded(user)?, decoded(password)?);
-            settings = settings.with_credentials(user, password.into());
+        let (security, usual) = match scheme {
+            "smtps" => (SmtpSecurity::Implicit, 465),
+            "smtp+plain" => (SmtpSecurity::None, 25),
+            "smtp" if is_loopback(host) => (SmtpSecurity::None, 587),
+            "smtp" => (SmtpSecurity::StartTls, 587),
+            _ => return Err(bad()),
+        };
+        let (name, address) = match from.trim().strip_suffix('>').and_then(|from| from.split_once('<')) {
+            Some((name, address)) => (Some(name.trim().trim_matches('"')), address),
+            None => (None, from.trim()),
+        };
+        let mut settings =
+            Self::new(host, Address::new(address)?).with_port(port.unwrap_or(usual)).with_security(security);
+        settings.from_name = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        if let Some(account) = account {
+            let (user, password) = account.split_once(':').ok_or_else(bad)?;
+            let plain = |text| percent_encoding::percent_decode_str(text).decode_utf8().map_err(|_| bad());
+            settings = settings.with_credentials(plain(user)?, SecretString::from(plain(password)?.into_owned()));
         }
         Ok(settings)
     }
@@ -321,7 +332,8 @@ mod tests {
         assert_eq!(mails.len(), 2);
         for mail in &mails {
             let (headers, body) = mail.split_once("\n\n").unwrap();
-            let header = |name: &str| headers.lines().filter(|line| line.to_ascii_lowercase().starts_with(name)).count();
+            let header =
+                |name: &str| headers.lines().filter(|line| line.to_ascii_lowercase().starts_with(name)).count();
             assert_eq!((header("to:"), header("from:"), header("subject:"), header("bcc:")), (1, 1, 1, 0), "{headers}");
             assert!(headers.contains("Message-ID: <job-1@example.org>"), "{headers}");
             assert!(headers.contains("X-RcptTo: ann@example.com"), "{headers}");
@@ -349,6 +361,35 @@ mod tests {
         }
         for security in [SmtpSecurity::Implicit, SmtpSecurity::StartTls] {
             assert!(SmtpMailer::new(&SmtpSettings::new("mail.example.org", from()).with_security(security)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_url_names_the_server() {
+        use secrecy::{ExposeSecret as _, SecretString};
+        let read = |url: &str| SmtpSettings::from_url(&SecretString::from(url), "Backend <b@example.org>");
+        let shown = |url: &str| {
+            let settings = read(url).unwrap();
+            format!("{} {} {:?}", settings.host, settings.port, settings.security)
+        };
+        assert_eq!(shown("smtp://mail.example.org"), "mail.example.org 587 StartTls");
+        assert_eq!(shown("smtps://mail.example.org/"), "mail.example.org 465 Implicit");
+        assert_eq!(shown("smtp://127.0.0.1:1025"), "127.0.0.1 1025 None");
+        assert_eq!(shown("smtp://[::1]:25"), "::1 25 None");
+        let settings = read("smtps://ann%40example.org:p%3A%40ss@mail.example.org:2465").unwrap();
+        let (user, password) = settings.credentials.unwrap();
+        assert_eq!((user.as_str(), password.expose_secret()), ("ann@example.org", "p:@ss"));
+        assert_eq!((settings.from_name.as_deref(), settings.from.as_str()), (Some("Backend"), "b@example.org"));
+        for bad in [
+            "",
+            "mail.example.org",
+            "http://mail.example.org",
+            "smtp://",
+            "smtp://a@b.org",
+            "smtp://h:99999",
+            "smtp://h/x",
+        ] {
+            assert_eq!(read(bad).unwrap_err().code(), "invalid-smtp-settings", "{bad}");
         }
     }
 
@@ -388,7 +429,9 @@ mod tests {
         let Ran::Finished { id, .. } = ran else { panic!("it did not finish") };
         let mails = server.mails();
         assert!(mails.len() == 1 && mails[0].contains(&format!("Message-ID: <{id}@example.org>")), "{mails:?}");
-        for bad in [order("ann@example.com\r\nBcc: x@example.com", "Hi"), order("ann@example.com", "Hi\r\nBcc: x@example.com")] {
+        for bad in
+            [order("ann@example.com\r\nBcc: x@example.com", "Hi"), order("ann@example.com", "Hi\r\nBcc: x@example.com")]
+        {
             assert_eq!(jobs.enqueue(&caller, bad).await.unwrap_err().code(), "invalid-input");
         }
         let user = Caller::user(TenantId::default_tenant(), UserId::generate());

@@ -145,7 +145,7 @@ impl Function {
             Access::System => Err(unknown(self.name.as_str())),
             Access::SignedIn | Access::Admin if caller.is_anonymous() => Err(Error::new(
                 ErrorKind::Unauthenticated,
-                "authentication-required",
+                "unauthenticated",
                 "this function runs for signed-in callers; send an access token",
             )),
             Access::Admin if !caller.is_admin() => {
@@ -173,7 +173,6 @@ pub struct Functions {
 
 impl Functions {
     /// No functions yet.
-    #[must_use]
     pub fn builder() -> FunctionsBuilder {
         FunctionsBuilder::default()
     }
@@ -361,8 +360,8 @@ mod tests {
         let codes = |name: &str| {
             callers.each_ref().map(|caller| functions().allowed(caller, name).err().map_or("", |error| error.code()))
         };
-        assert_eq!(codes("open"), ["authentication-required", "", "", ""]);
-        assert_eq!(codes("admins"), ["authentication-required", "admin-required", "", ""]);
+        assert_eq!(codes("open"), ["unauthenticated", "", "", ""]);
+        assert_eq!(codes("admins"), ["unauthenticated", "admin-required", "", ""]);
         assert_eq!(codes("inside"), ["function-not-found", "function-not-found", "function-not-found", ""]);
         assert_eq!(codes("No\0ne"), ["function-not-found"; 4]);
     }

@@ -202,7 +202,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Those of the store.
     async fn get(&self, tenant: &TenantId, id: &JobId) -> Result<Option<Job>>;
 
-    /// Up to `limit + 1` jobs, newest first.
+    /// Up to `limit + 1` jobs, newest first, without input (`null`) and result.
     ///
     /// # Errors
     /// Those of the store.

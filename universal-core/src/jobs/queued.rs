@@ -129,7 +129,7 @@ impl Jobs for QueuedJobs {
             let Some(user) = caller.user_id() else {
                 return Err(Error::new(
                     ErrorKind::Unauthenticated,
-                    "authentication-required",
+                    "unauthenticated",
                     "jobs belong to the user who enqueued them; send an access token",
                 ));
             };

@@ -81,7 +81,7 @@ pub trait Jobs: Send + Sync + fmt::Debug {
     /// `NotFound` (`job-not-found`), also for a job that the caller may not see.
     async fn get(&self, caller: &Caller, id: &JobId) -> Result<Job>;
 
-    /// The jobs that the caller may see, newest first. The cursor of a page is the id of its last job: it gives no right to
+    /// The jobs that the caller may see, newest first, without input (`null`) and result. The cursor of a page is the id of its last job: it gives no right to
     /// anything, because the caller's own right is asked again with every page.
     ///
     /// # Errors

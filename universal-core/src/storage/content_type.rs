@@ -71,6 +71,30 @@ impl ContentType {
                 | "text/plain"
         )
     }
+
+    /// Whether a browser that is told not to guess never runs this type, so that it may keep it when it
+    /// is handed out as a download. Again a list of what is harmless.
+    #[must_use]
+    pub fn is_passive(&self) -> bool {
+        let essence = self.essence();
+        let kind = essence.split('/').next().unwrap_or_default();
+        matches!(kind, "audio" | "video" | "font")
+            || matches!(
+                essence,
+                "application/gzip"
+                    | "application/json"
+                    | "application/octet-stream"
+                    | "application/pdf"
+                    | "application/zip"
+                    | "image/bmp"
+                    | "image/heic"
+                    | "image/heif"
+                    | "image/jxl"
+                    | "image/tiff"
+                    | "text/csv"
+                    | "text/markdown"
+            )
+    }
 }
 
 /// RFC 9110 §5.6.2.

@@ -22,7 +22,11 @@ pub enum PutDecision {
 /// `Unauthenticated`.
 pub fn require_identity(caller: &Caller) -> Result<()> {
     if caller.is_anonymous() {
-        return Err(Error::new(ErrorKind::Unauthenticated, "unauthenticated", "sign in to use files"));
+        return Err(Error::new(
+            ErrorKind::Unauthenticated,
+            "sign-in-required",
+            "sign in first: files are not open to anonymous callers",
+        ));
     }
     Ok(())
 }

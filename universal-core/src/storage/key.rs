@@ -19,7 +19,7 @@ impl ObjectKey {
     /// Checks `text` and makes it a key.
     ///
     /// # Errors
-    /// `Invalid` (`invalid-object-key`) if `text` breaks a rule above.
+    /// `Invalid` (`invalid-key`) if `text` breaks a rule above.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         let ok = (1..=MAX_BYTES).contains(&text.len())
@@ -30,7 +30,7 @@ impl ObjectKey {
             return Ok(Self(Arc::from(text)));
         }
         Err(Error::invalid(
-            "invalid-object-key",
+            "invalid-key",
             "an object's key is 1 to 1024 bytes without control characters and '\\', its segments between '/' not empty, \
              '.' or '..'",
         )
@@ -109,7 +109,7 @@ mod tests {
             "a\u{85}",
             &"k".repeat(1025),
         ] {
-            assert_eq!(ObjectKey::new(bad).unwrap_err().code(), "invalid-object-key", "{bad:?}");
+            assert_eq!(ObjectKey::new(bad).unwrap_err().code(), "invalid-key", "{bad:?}");
         }
         assert_eq!(ObjectKey::new("a/b/c.txt").unwrap().file_name(), "c.txt");
     }

@@ -74,7 +74,7 @@ pub trait Storage: Send + Sync + std::fmt::Debug {
     /// their keys. A bucket without any is empty, not unknown.
     ///
     /// # Errors
-    /// `Invalid`: `invalid-limit`, `invalid-prefix`, `invalid-delimiter`, `invalid-cursor`.
+    /// `Invalid`: `invalid-prefix`, `invalid-delimiter`, `invalid-cursor`.
     async fn list(&self, caller: &Caller, bucket: &BucketName, list: ListObjects) -> Result<ObjectPage>;
 
     /// A token with which somebody without credentials reads this object, or puts it once.

@@ -8,7 +8,7 @@ use universal_core::error::{Error, ErrorKind, Result};
 /// # Errors
 /// `Unauthenticated` if the header is there and is not one bearer token.
 pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
-    let bad = |message: &'static str| Error::new(ErrorKind::Unauthenticated, "invalid-authorization", message);
+    let bad = |message: &'static str| Error::new(ErrorKind::Unauthenticated, "invalid-token", message);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -40,7 +40,7 @@ mod tests {
         assert_eq!(with("Bearer abc"), Ok(Some("abc".into())));
         assert_eq!(with("bearer abc"), Ok(Some("abc".into())));
         for bad in ["Bearer", "Bearer ", "Basic abc", "Bearer a b", ""] {
-            assert_eq!(with(bad), Err("invalid-authorization"), "{bad:?}");
+            assert_eq!(with(bad), Err("invalid-token"), "{bad:?}");
         }
     }
 }

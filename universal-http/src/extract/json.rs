@@ -50,7 +50,9 @@ fn explain(text: &str, error: &serde_json::Error) -> Error {
     let sentence = sentence.rsplit_once(" at line ").map_or(sentence.as_str(), |(said, _)| said);
     match error.classify() {
         Category::Data => {
-            let mut pointer = pointer(text, position);
+            // An array where something else should be is wrong itself, not its first item.
+            let read = text.get(..position).unwrap_or(text).trim_end();
+            let mut pointer = pointer(text, read.strip_suffix('[').unwrap_or(read).len());
             // serde names a missing field at the end of its object, and an unknown one after reading its name.
             if let Some(name) = sentence.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
                 if let Some(closed) =
@@ -174,6 +176,8 @@ mod tests {
         assert_eq!(fail(r#"{"name":"a","inner":{}}"#), at("/inner/count"));
         assert_eq!(fail(r#"{"name":"a","list":[1,2,-3]}"#), at("/list/2"));
         assert_eq!(fail(r#"{"name":"a","name":"b"}"#), at("/name"));
+        assert_eq!(fail(r#"{"name":["x"]}"#), at("/name"));
+        assert_eq!(fail(r#"{"name":{"x":1}}"#), at("/name"));
         assert_eq!(fail(r#"5"#), at(""));
     }
 

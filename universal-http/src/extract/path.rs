@@ -5,14 +5,13 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use universal_core::error::{Error, Result};
 
-/// One segment, decoded.
+/// One segment or parameter, decoded.
 ///
 /// # Errors
-/// `Invalid` if an escape is not one or the bytes are no UTF-8.
-pub(crate) fn decode<'t>(text: &'t str, name: &str) -> Result<Cow<'t, str>> {
+/// `Invalid` with `code` if an escape is not one or the bytes are no UTF-8.
+pub(crate) fn decode<'t>(text: &'t str, name: &str, code: &'static str) -> Result<Cow<'t, str>> {
     let bad = || {
-        Error::invalid("invalid-encoding", "percent-escapes must be `%` and two hexadecimal digits, and give UTF-8")
-            .with_field(name)
+        Error::invalid(code, "percent-escapes must be `%` and two hexadecimal digits, and give UTF-8").with_field(name)
     };
     if !escapes_are_whole(text.as_bytes()) {
         return Err(bad());
@@ -39,10 +38,10 @@ mod tests {
 
     #[test]
     fn decoding_is_strict_and_happens_once() {
-        assert_eq!(decode("a%2Fb", "id").unwrap(), "a/b");
-        assert_eq!(decode("%2541", "id").unwrap(), "%41");
+        assert_eq!(decode("a%2Fb", "id", "invalid-path").unwrap(), "a/b");
+        assert_eq!(decode("%2541", "id", "invalid-path").unwrap(), "%41");
         for bad in ["%", "%4", "%zz", "a%f", "%ff", "%c0%af"] {
-            assert_eq!(decode(bad, "id").unwrap_err().code(), "invalid-encoding", "{bad}");
+            assert_eq!(decode(bad, "id", "invalid-path").unwrap_err().code(), "invalid-path", "{bad}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! From the head of a request to a [`Caller`].
 
-use async_trait::async_trait;
 use http::request::Parts;
 use secrecy::SecretString;
 use universal_core::{
@@ -9,19 +8,6 @@ use universal_core::{
 };
 
 use crate::{extract::bearer::bearer, state::State};
-
-/// The host's own way to know who asks: its session cookie, a header that its proxy set, a value its own middleware left
-/// in the request's extensions.
-///
-/// It is asked before the bearer token is looked at.
-#[async_trait]
-pub trait Authenticator: Send + Sync {
-    /// The caller that this request's head stands for, or `None` if it has no credentials of the host's kind.
-    ///
-    /// # Errors
-    /// `Unauthenticated` for credentials that are not valid: the request is answered 401 then, on public routes too.
-    async fn authenticate(&self, head: &Parts) -> Result<Option<Caller>>;
-}
 
 /// Who asks, and with which token. No credentials: anonymous in the default tenant.
 ///

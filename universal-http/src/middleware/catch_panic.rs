@@ -5,7 +5,7 @@ use std::{any::Any, future::Future, panic::AssertUnwindSafe};
 use futures_util::FutureExt as _;
 use universal_core::error::{Error, Result};
 
-use crate::middleware::metrics::Metrics;
+use crate::metrics::Metrics;
 
 /// Runs `work`; if it panics, the answer is an `Internal` error with the panic's message as its source.
 ///

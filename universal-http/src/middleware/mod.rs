@@ -4,11 +4,8 @@ pub(crate) mod access;
 mod auth_layer;
 pub(crate) mod authenticate;
 pub(crate) mod catch_panic;
-pub(crate) mod metrics;
 pub(crate) mod request_id;
 pub(crate) mod secure_headers;
 pub(crate) mod stack;
 
 pub use auth_layer::{AuthLayer, AuthService, CurrentUser};
-pub use authenticate::Authenticator;
-pub use metrics::MetricsSource;

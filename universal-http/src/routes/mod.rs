@@ -2,5 +2,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod collections;
+pub(crate) mod jobs;
 pub(crate) mod operations;
 pub(crate) mod realtime;
+pub(crate) mod storage;

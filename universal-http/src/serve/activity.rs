@@ -1,9 +1,14 @@
 //! What a connection's reader must know of its requests.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    task::Waker,
 };
+
+use futures_util::task::AtomicWaker;
 
 /// Shared by a connection's service, which counts, and its socket, which waits accordingly.
 #[derive(Debug, Default)]
@@ -12,13 +17,14 @@ pub(super) struct Activity {
     open: AtomicUsize,
     upgraded: AtomicBool,
     multiplexed: AtomicBool,
+    reader: AtomicWaker,
 }
 
 impl Activity {
     /// Counts a request until the guard is dropped, with the last byte of its answer.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.started.fetch_add(1, Ordering::Relaxed);
-        self.open.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::AcqRel);
         Busy(Arc::clone(self))
     }
 
@@ -27,8 +33,14 @@ impl Activity {
         self.started.load(Ordering::Relaxed)
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        self.open.load(Ordering::Relaxed) > 0
+    /// Whether a request is being answered; if so, `reader` is woken when it is not any more.
+    pub(super) fn is_busy(&self, reader: &Waker) -> bool {
+        if self.open.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        self.reader.register(reader);
+        // It may have ended between the look and the registration.
+        self.open.load(Ordering::Acquire) > 0
     }
 
     /// The connection speaks another protocol now, which has its own pings.
@@ -56,6 +68,8 @@ pub(super) struct Busy(Arc<Activity>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.reader.wake();
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -29,6 +29,7 @@ use tower_service::Service;
 
 use super::{
     activity::{Activity, Busy},
+    leftover::Leftover,
     options::ServeOptions,
     per_address::{Counted, PerAddress},
     timed_io::TimedIo,
@@ -158,15 +159,20 @@ impl House {
         stream.set_nodelay(true)?;
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options));
-        let body_idle = self.options.body_idle;
+        let (body_idle, tasks) = (self.options.body_idle, self.tasks.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let (mut service, activity) = (service.clone(), Arc::clone(&activity));
+            let (mut service, activity, tasks) = (service.clone(), Arc::clone(&activity), tasks.clone());
             if request.version() == Version::HTTP_2 {
                 activity.set_multiplexed();
             }
             let busy = activity.begin();
             async move {
-                let mut request = request.map(|body| RequestBody::new(body, body_idle));
+                // Whoever asks before sending waits for our word, and has sent nothing that could be thrown away.
+                let asks = request.headers().contains_key(header::EXPECT);
+                let mut request = request.map(|body| match asks {
+                    true => RequestBody::new(body, body_idle),
+                    false => RequestBody::new(Leftover::new(body, tasks), body_idle),
+                });
                 request.extensions_mut().insert(PeerAddress(peer));
                 poll_fn(|cx| service.poll_ready(cx)).await?;
                 let response = service.call(request).await?;

@@ -22,6 +22,7 @@
 //! It speaks HTTP/1.1 and HTTP/2 without TLS; TLS is the matter of a proxy in front.
 
 mod activity;
+mod leftover;
 mod listener;
 mod options;
 mod per_address;

@@ -8,7 +8,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -61,9 +61,9 @@ impl TimedIo {
     }
 
     /// Brings the phase up to date with what the service has done meanwhile.
-    fn look(&mut self) {
+    fn look(&mut self, reader: &Waker) {
         let started = self.activity.started();
-        if self.activity.is_busy() {
+        if self.activity.is_busy(reader) {
             self.phase = Phase::Busy;
         } else if started != self.seen || matches!(self.phase, Phase::Busy) {
             self.phase = Phase::Rest(Instant::now() + self.idle);
@@ -105,7 +105,7 @@ impl AsyncRead for TimedIo {
         if this.activity.is_upgraded() {
             return poll;
         }
-        this.look();
+        this.look(cx.waker());
         match (poll, this.phase) {
             (Poll::Ready(result), Phase::Rest(_)) => {
                 if buffer.filled().len() > before && !this.activity.is_multiplexed() {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::{
-    conformance::jobs::fixture::{Checked, Count, JobsFixture, cases, echo, ensure, ensure_error, impatient, quick, sleeper},
+    conformance::jobs::fixture::{
+        Checked, Count, JobsFixture, cases, echo, ensure, ensure_error, impatient, quick, sleeper,
+    },
     error::{Error, ErrorKind, Result},
     jobs::{Backoff, Enqueue, FunctionOptions, Functions, JobContext, JobState, Jobs as _},
 };
@@ -161,7 +163,12 @@ async fn an_ended_job_is_not_cancelled(on: JobsFixture) -> Checked {
     let id = on.echo_job(&jobs).await?.id;
     on.ended(&id).await?;
     ensure_error(jobs.cancel(&on.system(), &id).await, ErrorKind::Conflict, "job-finished", "an ended job")?;
-    ensure_error(jobs.retry(&on.system(), &id).await, ErrorKind::Conflict, "job-not-retryable", "a job that succeeded")?;
+    ensure_error(
+        jobs.retry(&on.system(), &id).await,
+        ErrorKind::Conflict,
+        "job-not-retryable",
+        "a job that succeeded",
+    )?;
     workers.shutdown().await;
     Ok(())
 }

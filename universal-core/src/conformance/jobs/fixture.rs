@@ -19,7 +19,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
     jobs::{
-        Backoff, Enqueue, FunctionOptions, Functions, FunctionsBuilder, Job, JobContext, JobId, Jobs as _, Queue, QueuedJobs,
+        Backoff, Enqueue, FunctionOptions, Functions, FunctionsBuilder, Job, JobContext, JobId, Jobs as _, Queue,
+        QueuedJobs,
     },
     transaction::Transaction,
 };
@@ -77,7 +78,7 @@ pub(super) fn ensure_error<T>(outcome: Result<T>, kind: ErrorKind, code: &str, w
 /// A list of cases from functions: `name` becomes the promise.
 macro_rules! cases {
     ($($name:ident),+ $(,)?) => {
-        pub(super) const CASES: &[crate::conformance::case::Case<crate::conformance::jobs::JobsFixture>] = &[$(
+        pub(super) const CASES: &[crate::conformance::case::Case<crate::conformance::jobs::fixture::JobsFixture>] = &[$(
             crate::conformance::case::Case {
                 name: stringify!($name),
                 run: |fixture| Box::pin(async move { $name(fixture).await.map_err(|failure| failure.0) }),

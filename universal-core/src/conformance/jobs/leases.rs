@@ -6,7 +6,9 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::{
-    conformance::jobs::fixture::{Checked, Count, Failure, JobsFixture, cases, echo, ensure, ensure_error, quick, sleeper},
+    conformance::jobs::fixture::{
+        Checked, Count, Failure, JobsFixture, cases, echo, ensure, ensure_error, quick, sleeper,
+    },
     error::{ErrorKind, Result},
     jobs::{Claim, Enqueue, FunctionName, Job, JobState, Jobs as _, Lease, Queue},
 };

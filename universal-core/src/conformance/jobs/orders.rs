@@ -183,9 +183,8 @@ async fn input_of_another_form_is_refused_at_once(on: JobsFixture) -> Checked {
 }
 
 async fn input_and_result_have_limits(on: JobsFixture) -> Checked {
-    let functions = echo(&Count::default())
-        .register("much", |_: JobContext, n: usize| async move { Ok("x".repeat(n)) })
-        .build()?;
+    let functions =
+        echo(&Count::default()).register("much", |_: JobContext, n: usize| async move { Ok("x".repeat(n)) }).build()?;
     let jobs = on.jobs(&functions);
     let text = |n: usize| Enqueue::new("echo", json!("x".repeat(n)));
     let caller = on.system();

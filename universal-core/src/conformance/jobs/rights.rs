@@ -49,7 +49,7 @@ async fn functions_have_their_callers(on: JobsFixture) -> Checked {
     let order = |name: &str| Enqueue::new(name, json!(null));
     let anonymous = Caller::anonymous(on.tenant.clone());
     let refused = jobs.enqueue(&anonymous, order("echo")).await;
-    ensure_error(refused, ErrorKind::Unauthenticated, "authentication-required", "an anonymous order")?;
+    ensure_error(refused, ErrorKind::Unauthenticated, "unauthenticated", "an anonymous order")?;
     let refused = jobs.enqueue(&on.user(), order("admins")).await;
     ensure_error(refused, ErrorKind::Forbidden, "admin-required", "a user's order")?;
     let admin = on.user().with_roles([ROLE_ADMIN]);
@@ -97,7 +97,7 @@ async fn lists_are_the_callers_own_in_pages(on: JobsFixture) -> Checked {
         ensure(page.items.len() == 1 && page.next_cursor.is_none(), "a list by state")?;
     }
     let anonymous = jobs.list(&Caller::anonymous(on.tenant.clone()), ListJobs::new()).await;
-    ensure_error(anonymous, ErrorKind::Unauthenticated, "authentication-required", "an anonymous list")
+    ensure_error(anonymous, ErrorKind::Unauthenticated, "unauthenticated", "an anonymous list")
 }
 
 async fn tenants_do_not_meet(on: JobsFixture) -> Checked {

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 
 use crate::{
-    conformance::jobs::fixture::{Checked, Count, Failure, JobsFixture, Work, cases, echo, ensure, ensure_error, quick},
+    conformance::jobs::fixture::{
+        Checked, Count, Failure, JobsFixture, Work, cases, echo, ensure, ensure_error, quick,
+    },
     error::{Error, ErrorKind},
     jobs::{Claim, Effects, Enqueue, FunctionName, Functions, JobContext, JobState, Jobs as _, Lease, ListJobs},
 };
@@ -136,5 +138,8 @@ async fn effects_of_a_fenced_attempt_are_rolled_back(on: JobsFixture) -> Checked
     ensure_error(fenced, ErrorKind::Conflict, "job-fenced", "the old attempt")?;
     ensure(echoes(&on).await? == 0, "effects of a fenced attempt are there")?;
     on.queue.complete_with(new, effects).await?;
-    ensure(echoes(&on).await? == 1 && on.ended(&id).await?.state == JobState::Succeeded, "the new attempt did not count")
+    ensure(
+        echoes(&on).await? == 1 && on.ended(&id).await?.state == JobState::Succeeded,
+        "the new attempt did not count",
+    )
 }

@@ -38,10 +38,10 @@ async fn anonymous(f: Fixture) -> Result<(), String> {
     fine("put", f.put(&f.ann(), "k", b"mine").await)?;
     let nobody = Caller::anonymous(TenantId::default_tenant());
     for (method, outcome) in every_method(&f, &nobody).await {
-        refused(method, outcome, "unauthenticated")?;
+        refused(method, outcome, "sign-in-required")?;
     }
-    refused("a new key", f.put(&nobody, "new", b"x").await, "unauthenticated")?;
-    refused("list", f.storage.list(&nobody, &bucket(), ListObjects::default()).await, "unauthenticated")
+    refused("a new key", f.put(&nobody, "new", b"x").await, "sign-in-required")?;
+    refused("list", f.storage.list(&nobody, &bucket(), ListObjects::default()).await, "sign-in-required")
 }
 
 async fn others(f: Fixture) -> Result<(), String> {

@@ -4,6 +4,7 @@
 use std::io::{Read as _, Seek as _};
 use std::ops::Range;
 
+#[cfg(feature = "fs")]
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use object_store::{GetOptions, GetRange, GetResult, path::Path};

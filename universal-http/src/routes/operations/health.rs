@@ -6,8 +6,8 @@ use http::StatusCode;
 use universal_core::error::{Error, ErrorKind, Result};
 
 use crate::{
-    api::ReadyCheck,
     context::Context,
+    lent::ReadyCheck,
     response::{self, Response},
 };
 

@@ -1,6 +1,6 @@
 //! One client's life: who it is, what it is subscribed to, and when it is over. It knows no transport.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
@@ -16,11 +16,10 @@ use super::{
     frame::{ClientFrame, ServerFrame},
     subscriptions::Subscriptions,
 };
-use crate::{
-    context::Context,
-    middleware::{authenticate::verify, metrics::Connected},
-    state::State,
-};
+use crate::{context::Context, metrics::Connected, middleware::authenticate::verify, state::State};
+
+/// The pause before a subscription is opened again after the database could not be reached.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a connection is over.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(super) struct Connection {
     check_at: Instant,
     heartbeat: Interval,
     subscriptions: Subscriptions,
+    /// Subscriptions that wait to be opened again, with other rights.
+    reopening: Vec<(String, Subscribe)>,
     _connected: Connected,
 }
 
@@ -57,6 +58,7 @@ impl Connection {
             check_at: Instant::now() + limits.token_check,
             heartbeat,
             subscriptions: Subscriptions::new(limits.heartbeat),
+            reopening: Vec::new(),
             _connected: state.metrics.connected(transport),
             state,
         }
@@ -72,17 +74,18 @@ impl Connection {
     /// # Errors
     /// What the service refuses, and `Conflict` or `RateLimited` of this connection's own.
     pub(super) async fn subscribe(&mut self, reference: String, wanted: Subscribe) -> Result<ServerFrame> {
-        if self.subscriptions.contains(&reference) {
+        if self.subscriptions.contains(&reference) || self.reopening.iter().any(|(other, _)| *other == reference) {
             return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
         }
-        if self.subscriptions.len() >= self.state.limits.subscriptions {
+        if self.subscriptions.len() + self.reopening.len() >= self.state.limits.subscriptions {
             let message = format!("a connection has {} subscriptions at most", self.state.limits.subscriptions);
             return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
         }
         let subscription = self.service.subscribe(&self.caller, wanted.clone()).await?;
         let (cursor, recovered) = (subscription.start().clone(), subscription.recovered());
+        let from = recovered.then(|| subscription.cursor());
         self.subscriptions.add(reference.clone(), wanted, subscription);
-        Ok(ServerFrame::Subscribed { reference, cursor, recovered })
+        Ok(ServerFrame::Subscribed { reference, cursor, from, recovered })
     }
 
     /// Does what a frame of the client asks for, and answers it.
@@ -97,7 +100,7 @@ impl Connection {
         match frame {
             ClientFrame::Ping {} => Ok(Some(ServerFrame::Pong)),
             ClientFrame::Auth { token } => self.authenticate(SecretString::from(token)).await.map(|()| None),
-            ClientFrame::Unsubscribe { reference } => Ok(match self.subscriptions.remove(&reference) {
+            ClientFrame::Unsubscribe { reference } => Ok(match self.remove(&reference) {
                 true => None,
                 false => {
                     let error = Error::not_found("unknown-ref", "there is no subscription with this `ref`");
@@ -130,6 +133,9 @@ impl Connection {
             if self.token.is_some() && self.check_at <= Instant::now() {
                 self.check().await?;
             }
+            if !self.reopening.is_empty() {
+                self.reopen().await?;
+            }
             let check_at = self.check_at;
             let checks = self.token.is_some();
             let closing = self.state.closing.clone();
@@ -145,6 +151,12 @@ impl Connection {
                 }
             }
         }
+    }
+
+    fn remove(&mut self, reference: &str) -> bool {
+        let waiting = self.reopening.len();
+        self.reopening.retain(|(other, _)| other != reference);
+        self.subscriptions.remove(reference) || self.reopening.len() < waiting
     }
 
     /// Takes newer credentials: from nobody to somebody, or of the same user.
@@ -182,16 +194,21 @@ impl Connection {
         let rights_changed = other || self.caller.roles() != caller.roles();
         self.caller = caller;
         if rights_changed {
-            self.reopen().await?;
+            self.reopening.extend(self.subscriptions.take_all());
         }
         Ok(())
     }
 
-    /// Opens every subscription again where it stands: what it may show depends on who asks.
+    /// Opens every subscription again where it stood: what it may show depends on who asks. What is not open yet stays
+    /// in the list, so that dropping the future loses nothing.
     async fn reopen(&mut self) -> Result<(), End> {
-        for (reference, wanted) in self.subscriptions.take_all() {
+        while let Some((reference, wanted)) = self.reopening.last().cloned() {
             match self.service.subscribe(&self.caller, wanted.clone()).await {
-                Ok(subscription) => self.subscriptions.add(reference, wanted, subscription),
+                Ok(subscription) => {
+                    self.reopening.pop();
+                    self.subscriptions.add(reference, wanted, subscription);
+                }
+                Err(error) if error.is_retryable() => tokio::time::sleep(PAUSE).await,
                 Err(error) => return Err(End::Unauthenticated(error)),
             }
         }

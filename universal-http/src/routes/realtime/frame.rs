@@ -59,11 +59,31 @@ impl ClientFrame {
 /// What the server says.
 #[derive(Debug)]
 pub(super) enum ServerFrame {
-    Subscribed { reference: String, cursor: Cursor, recovered: bool },
-    Change { reference: String, delivery: Delivery },
-    Resync { reference: String, reason: &'static str, cursor: Cursor },
-    Error { reference: Option<String>, code: &'static str, message: String, position: Option<usize> },
-    Heartbeat { cursor: Cursor },
+    /// `from` is where the stream goes on, unless changes were missed.
+    Subscribed {
+        reference: String,
+        cursor: Cursor,
+        from: Option<Cursor>,
+        recovered: bool,
+    },
+    Change {
+        reference: String,
+        delivery: Delivery,
+    },
+    Resync {
+        reference: String,
+        reason: &'static str,
+        cursor: Cursor,
+    },
+    Error {
+        reference: Option<String>,
+        code: &'static str,
+        message: String,
+        position: Option<usize>,
+    },
+    Heartbeat {
+        cursor: Cursor,
+    },
     Pong,
 }
 
@@ -75,7 +95,7 @@ impl ServerFrame {
     /// A WebSocket message.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Self::Subscribed { reference, cursor, recovered } => {
+            Self::Subscribed { reference, cursor, recovered, .. } => {
                 object("subscribed", Some(reference), &Subscribed { cursor, recovered: *recovered })
             }
             Self::Change { reference, delivery } => {
@@ -99,8 +119,8 @@ impl ServerFrame {
     /// An SSE event. `id:` is there only where a client that begins again after it misses nothing.
     pub(super) fn to_event(&self) -> String {
         match self {
-            Self::Subscribed { cursor, recovered, .. } => {
-                event("subscribed", None, &json(&Subscribed { cursor, recovered: *recovered }))
+            Self::Subscribed { cursor, from, recovered, .. } => {
+                event("subscribed", from.as_ref(), &json(&Subscribed { cursor, recovered: *recovered }))
             }
             Self::Change { delivery, .. } => {
                 let mut data = String::with_capacity(512);
@@ -226,9 +246,14 @@ mod tests {
     #[test]
     fn server_frames() {
         let cursor = Cursor::new("e1", 7);
-        let frame = ServerFrame::Subscribed { reference: "a\"b".into(), cursor: cursor.clone(), recovered: true };
+        let frame = ServerFrame::Subscribed {
+            reference: "a\"b".into(),
+            cursor: cursor.clone(),
+            from: Some(Cursor::new("e1", 3)),
+            recovered: true,
+        };
         assert_eq!(frame.to_text(), r#"{"type":"subscribed","ref":"a\"b","cursor":"e1.7","recovered":true}"#);
-        assert_eq!(frame.to_event(), "event: subscribed\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n");
+        assert_eq!(frame.to_event(), "event: subscribed\nid: e1.3\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n");
         let frame = ServerFrame::Heartbeat { cursor };
         assert_eq!(frame.to_text(), r#"{"type":"heartbeat","cursor":"e1.7"}"#);
         assert_eq!(frame.to_event(), "event: heartbeat\nid: e1.7\ndata: {\"cursor\":\"e1.7\"}\n\n");

@@ -6,6 +6,7 @@ mod frame;
 mod rate;
 mod sse;
 mod subscriptions;
+mod ticket;
 #[cfg(feature = "websocket")]
 mod upgrade;
 #[cfg(feature = "websocket")]
@@ -13,10 +14,12 @@ mod websocket;
 
 use universal_core::realtime::Realtime;
 
-use crate::route::Route;
+use crate::route::{Access, Route};
 
 pub(crate) const ROUTES: &[Route<dyn Realtime>] = &[
     #[cfg(feature = "websocket")]
     Route::get("/realtime", "realtime.websocket", |service, cx| Box::pin(upgrade::upgrade(service, cx))),
+    Route::post("/realtime/ticket", "realtime.ticket", |service, cx| Box::pin(ticket::issue(service, cx)))
+        .access(Access::SignedIn),
     Route::get("/realtime/sse", "realtime.sse", |service, cx| Box::pin(sse::stream(service, cx))).streaming(),
 ];

@@ -14,6 +14,7 @@ use universal_core::{
 use super::{
     connection::{Connection, End, wanted},
     frame::ServerFrame,
+    ticket,
 };
 use crate::{
     body::{BodyError, ResponseBody},
@@ -21,15 +22,20 @@ use crate::{
     response::{self, Response},
 };
 
-/// `GET /realtime/sse?collection=&id=&filter=&since=`; `Last-Event-ID`, which a browser sends when it comes back, is
+/// `GET /realtime/sse?collection=&id=&filter=&since=&ticket=`; `Last-Event-ID`, which a browser sends when it comes back, is
 /// newer than `since` and stands over it.
-pub(super) async fn stream(service: Arc<dyn Realtime>, cx: Context) -> Result<Response> {
+pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Result<Response> {
     let mut query = cx.query()?;
     let collection = query.take("collection").ok_or_else(|| {
         Error::invalid("missing-parameter", "say which collection: `?collection=todos`").with_field("collection")
     })?;
     let (id, filter, since) = (query.take("id"), query.take("filter"), query.take("since"));
+    let ticket = query.take("ticket");
     query.finish()?;
+    if let Some(ticket) = ticket {
+        let stream = format!("{collection} {id:?} {filter:?}");
+        ticket::redeem(&mut cx, &ticket, &stream).await?;
+    }
     let last = last_event_id(&cx)?;
     let wanted = wanted(&collection, id.as_deref(), filter.as_deref(), last.as_deref().or(since.as_deref()))?;
     if cx.state().closing.is_cancelled() {

@@ -42,7 +42,7 @@ impl Outlook {
 
     /// Whether there is nothing to claim now.
     pub(super) fn is_idle(&self) -> bool {
-        !self.due.is_some_and(|due| due <= 0) && !self.lapsed()
+        self.due.is_none_or(|due| due > 0) && !self.lapsed()
     }
 
     /// Whether a lease has ended.

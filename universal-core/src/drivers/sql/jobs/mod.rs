@@ -9,7 +9,7 @@ mod finish;
 mod order;
 mod queue;
 mod row;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 
 pub(crate) use queue::SqlQueue;

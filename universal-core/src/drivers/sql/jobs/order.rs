@@ -6,7 +6,7 @@ use crate::{
     drivers::sql::{
         connection::Database,
         dialect::Dialect,
-        jobs::row::{self, COLUMNS},
+        jobs::row::{self, COLUMNS, LISTED},
         write::Write,
     },
     error::{Error, ErrorKind, Result},
@@ -85,7 +85,7 @@ pub(super) async fn get(database: &Database, tenant: &TenantId, id: &JobId) -> R
 }
 
 pub(super) async fn list(database: &Database, tenant: &TenantId, list: &ListJobs) -> Result<Vec<Job>> {
-    let mut sql = format!("SELECT {COLUMNS} FROM universal_jobs WHERE tenant_id = $1");
+    let mut sql = format!("SELECT {LISTED} FROM universal_jobs WHERE tenant_id = $1");
     let mut values: Vec<Value> = vec![tenant.as_str().into()];
     let mut and = |column: &str, value: Option<String>| {
         if let Some(value) = value {

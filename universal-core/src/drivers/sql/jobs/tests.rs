@@ -1,5 +1,7 @@
 //! The suite of the contract on each database.
 
+#![cfg(feature = "testing")]
+
 use std::sync::Arc;
 
 use crate::{

@@ -9,11 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// More lines for `/metrics`: a host or a backend writes its own, in the Prometheus text format.
-pub trait MetricsSource: Send + Sync {
-    /// Appends whole lines. It must be quick and must not block.
-    fn write(&self, out: &mut String);
-}
+use crate::lent::MetricsSource;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {

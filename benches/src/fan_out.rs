@@ -1,0 +1,238 @@
+//! One writer, many subscribers.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::Notify, task::JoinSet, time::timeout};
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+use crate::{
+    bare::{PUBLISH, READY, SUBSCRIBE},
+    client::Connection,
+    documents::Operation,
+    failure::{Failure, Result},
+    sample::Sample,
+    usage::Watched,
+};
+
+/// How many messages may be under way at once: enough to keep the server busy, too few to make anybody a slow reader.
+const WINDOW: u64 = 8;
+/// How long an answer, a delivery or a connection may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How many subscribers connect at once.
+const CONNECTING: usize = 32;
+/// How every frame that counts begins, with the server and with the bare broadcast of its bytes.
+const CHANGE: &str = "{\"type\":\"change\"";
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// Where subscribers connect, and what they say.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    address: SocketAddr,
+    path: &'static str,
+    hello: Vec<String>,
+    /// How the frame begins that says that nothing will be missed from here on.
+    ready: &'static str,
+}
+
+/// Who sends.
+#[derive(Debug)]
+pub(crate) enum Publisher {
+    /// Creates documents by HTTP.
+    Server { connection: Connection, collection: String },
+    /// Sends these bytes to the bare broadcast.
+    Bare { socket: Box<Socket>, message: String },
+}
+
+impl Place {
+    /// The server, subscribed to `collection`.
+    ///
+    /// # Errors
+    /// The token is no text.
+    pub(crate) fn server(address: SocketAddr, token: &HeaderValue, collection: &str) -> Result<Self> {
+        let token = token.to_str()?.trim_start_matches("Bearer ");
+        let hello = vec![
+            json!({ "type": "auth", "token": token }).to_string(),
+            json!({ "type": "subscribe", "ref": "1", "collection": collection }).to_string(),
+        ];
+        Ok(Self { address, path: "/realtime", hello, ready: "{\"type\":\"subscribed\"" })
+    }
+
+    /// The bare broadcast.
+    pub(crate) fn bare(address: SocketAddr) -> Self {
+        Self { address, path: "/", hello: vec![SUBSCRIBE.to_owned()], ready: READY }
+    }
+
+    async fn open(&self) -> Result<Socket> {
+        let opening = async {
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            let (mut socket, _) = client_async(format!("ws://{}{}", self.address, self.path), stream).await?;
+            for frame in &self.hello {
+                socket.send(Message::text(frame.as_str())).await?;
+            }
+            loop {
+                let text = next_text(&mut socket).await?;
+                if text.starts_with(self.ready) {
+                    return Ok(socket);
+                }
+                if text.starts_with("{\"type\":\"error\"") {
+                    return Err(format!("a subscriber was refused: {text}").into());
+                }
+            }
+        };
+        timeout(PATIENCE, opening).await.map_err(|_| "a subscriber got no answer")?
+    }
+}
+
+impl Publisher {
+    /// Creates documents in `collection`.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub(crate) async fn server(address: SocketAddr, token: &HeaderValue, collection: &str) -> Result<Self> {
+        let connection = Connection::open(address, Some(token.clone())).await?;
+        Ok(Self::Server { connection, collection: collection.to_owned() })
+    }
+
+    /// Sends `message` to all subscribers of the bare broadcast.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub(crate) async fn bare(address: SocketAddr, message: String) -> Result<Self> {
+        let place = Place { hello: vec![PUBLISH.to_owned()], ..Place::bare(address) };
+        Ok(Self::Bare { socket: Box::new(place.open().await?), message })
+    }
+
+    async fn publish(&mut self, number: u64) -> Result<()> {
+        match self {
+            Self::Server { connection, collection } => {
+                let create = Operation::Create;
+                connection.send(create.call(collection, number)).await?.expect(create.status())?;
+            }
+            Self::Bare { socket, message } => socket.send(Message::text(message.as_str())).await?,
+        }
+        Ok(())
+    }
+}
+
+/// The frame in which the server delivers one change, to send the same bytes without it.
+///
+/// # Errors
+/// The server refuses or does not deliver.
+pub(crate) async fn frame(place: &Place, publisher: &mut Publisher) -> Result<String> {
+    let mut socket = place.open().await?;
+    publisher.publish(1_000_000).await?;
+    loop {
+        let text = timeout(PATIENCE, next_text(&mut socket)).await.map_err(|_| "no change was delivered")??;
+        if text.starts_with(CHANGE) {
+            serde_json::from_str::<Value>(&text)?;
+            return Ok(text);
+        }
+    }
+}
+
+/// Publishes for `time`, at most `messages`, to so many subscribers; counts deliveries.
+///
+/// # Errors
+/// A subscriber was closed or told to begin again, or a message did not reach all.
+pub(crate) async fn run(
+    place: &Place,
+    mut publisher: Publisher,
+    subscribers: usize,
+    (time, messages): (Duration, u64),
+    watched: Watched,
+) -> Result<Sample> {
+    let receiving = Arc::new(Receiving { each: u64::try_from(subscribers)?, ..Receiving::default() });
+    let mut tasks = JoinSet::new();
+    let mut opening = futures_util::stream::iter((0..subscribers).map(|_| place.open())).buffer_unordered(CONNECTING);
+    while let Some(socket) = opening.next().await {
+        tasks.spawn(receive(socket?, Arc::clone(&receiving)));
+    }
+    drop(opening);
+    publisher.publish(0).await?;
+    receiving.wait(1, &mut tasks).await?;
+
+    let before = watched.usage()?;
+    let begin = Instant::now();
+    let mut sent = 1_u64;
+    while begin.elapsed() < time && sent < messages.saturating_add(1) {
+        publisher.publish(sent).await?;
+        sent += 1;
+        receiving.wait(sent.saturating_sub(WINDOW), &mut tasks).await?;
+    }
+    receiving.wait(sent, &mut tasks).await?;
+    let wall = begin.elapsed();
+    let (cpu, database_cpu) = watched.usage()?.since(&before);
+    Ok(Sample { count: (sent - 1) * receiving.each, wall, cpu: Some(cpu), database_cpu })
+}
+
+/// How much has arrived, at all subscribers together.
+#[derive(Debug, Default)]
+struct Receiving {
+    each: u64,
+    arrived: AtomicU64,
+    whole: Notify,
+}
+
+impl Receiving {
+    fn one(&self) {
+        let arrived = self.arrived.fetch_add(1, Ordering::AcqRel) + 1;
+        if arrived.is_multiple_of(self.each) {
+            self.whole.notify_one();
+        }
+    }
+
+    /// Waits until as much has arrived as `messages` make for all; an ended subscriber is an error.
+    async fn wait(&self, messages: u64, subscribers: &mut JoinSet<Failure>) -> Result<()> {
+        let wanted = messages * self.each;
+        let arriving = async {
+            while self.arrived.load(Ordering::Acquire) < wanted {
+                tokio::select! {
+                    () = self.whole.notified() => {}
+                    ended = subscribers.join_next() => match ended {
+                        Some(Ok(why)) => return Err(why),
+                        Some(Err(error)) => return Err(error.into()),
+                        None => return Err("there are no subscribers".into()),
+                    },
+                }
+            }
+            Ok(())
+        };
+        timeout(PATIENCE, arriving).await.map_err(|_| "a message did not reach all subscribers")?
+    }
+}
+
+/// Counts what arrives, until something is wrong.
+async fn receive(mut socket: Socket, receiving: Arc<Receiving>) -> Failure {
+    loop {
+        match next_text(&mut socket).await {
+            Ok(text) if text.starts_with(CHANGE) => receiving.one(),
+            Ok(text) if text.starts_with("{\"type\":\"heartbeat\"") => {}
+            Ok(text) => return format!("a subscriber was told: {text}").into(),
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn next_text(socket: &mut Socket) -> Result<String> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+            Some(Ok(Message::Close(why))) => return Err(format!("a socket was closed: {why:?}").into()),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err("a socket was closed".into()),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! `serve`: what a connection may do.
+
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::oneshot,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use super::fixture::Fixture;
+use crate::serve::{ServeOptions, Served, serve};
+
+pub(super) struct Running {
+    pub(super) address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Served>,
+}
+
+impl Running {
+    pub(super) async fn start(on: &Fixture, options: ServeOptions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (service, api) = (on.api.all(), on.api.clone());
+        let served = tokio::spawn(serve(listener, service, options, async move {
+            let _ = stopped.await;
+            api.close();
+        }));
+        Self { address, stop, served }
+    }
+
+    pub(super) async fn stop(self) -> Served {
+        let _ = self.stop.send(());
+        timeout(Duration::from_secs(10), self.served).await.expect("the drain ends").unwrap()
+    }
+}
+
+fn options() -> ServeOptions {
+    ServeOptions::default()
+        .with_header(Duration::from_millis(300))
+        .with_idle(Duration::from_millis(900))
+        .with_body_idle(Duration::from_millis(300))
+        .with_drain(Duration::from_secs(2))
+}
+
+/// Sends `text` and reads until the server closes.
+async fn until_closed(address: std::net::SocketAddr, text: &str) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await.expect("the server closes");
+    (String::from_utf8_lossy(&answer).into_owned(), begun.elapsed())
+}
+
+#[tokio::test]
+async fn slow_clients_are_closed() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, options()).await;
+    let near = |took: Duration, millis: u64| {
+        assert!(took >= Duration::from_millis(millis - 50) && took < Duration::from_millis(millis + 1500), "{took:?}");
+    };
+    let (text, took) = until_closed(running.address, "").await;
+    assert_eq!(text, "");
+    near(took, 300);
+    let (text, took) = until_closed(running.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
+    assert!(text.is_empty(), "{text}");
+    near(took, 300);
+    // The rest between two requests is longer than a header may take.
+    let (text, took) = until_closed(running.address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    near(took, 900);
+    let half = format!(
+        "POST /db/todos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{{",
+        on.token
+    );
+    let (text, _) = until_closed(running.address, &half).await;
+    assert!(text.starts_with("HTTP/1.1 408"), "{text}");
+    // A header that comes drop by drop does not begin anew with each drop.
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let begun = Instant::now();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    while stream.write_all(b"a: b\r\n").await.is_ok() && begun.elapsed() < Duration::from_secs(5) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    near(begun.elapsed(), 300);
+    assert!(running.stop().await.drained);
+}
+
+#[tokio::test]
+async fn stopping_lets_streams_say_goodbye() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, options()).await;
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let request =
+        format!("GET /realtime/sse?collection=todos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\r\n", on.token);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 1024];
+    assert!(stream.read(&mut first).await.unwrap() > 0);
+    // Longer than an idle connection may rest: a stream is not idle.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    let address = running.address;
+    assert!(running.stop().await.drained);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("event: closed"), "{rest}");
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_early_refusal_reaches_the_client() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    for (length, status) in [(3 << 20, "413"), (900 << 10, "401")] {
+        let token = if status == "413" { on.token.as_str() } else { "bad" };
+        let head = format!(
+            "POST /db/todos HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b' '; length]).await.expect("all of it is taken");
+        // The connection is good for another request.
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answers = String::new();
+        timeout(Duration::from_secs(5), stream.read_to_string(&mut answers)).await.unwrap().unwrap();
+        assert!(answers.starts_with(&format!("HTTP/1.1 {status}")), "{answers}");
+        assert!(answers.contains("HTTP/1.1 200"), "{answers}");
+    }
+    running.stop().await;
+}
