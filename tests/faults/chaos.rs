@@ -71,7 +71,10 @@ async fn the_feed_on_postgresql_loses_nothing_invents_nothing_and_keeps_the_orde
     let database = TestDatabase::migrated().await;
     let killer = database.connect().await;
     for setting in ["deadlock_timeout = '30ms'", "lock_timeout = '5s'", "max_parallel_workers_per_gather = 0"] {
-        let sql = format!("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {}', current_database()); END $$", setting.replace('\'', "''"));
+        let sql = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {}', current_database()); END $$",
+            setting.replace('\'', "''")
+        );
         killer.execute_unprepared(&sql).await.expect("the test server's superuser may set this");
     }
     let (mut backends, mut pools) = (Vec::new(), Vec::new());

@@ -87,7 +87,10 @@ pub(super) fn faults_of_chain(changes: &[Change]) -> Vec<String> {
         let key = (change.collection.clone(), change.id.clone());
         let before = now.remove(&key);
         if before.as_ref().map(|(_, image)| value(image)) != change.before.as_ref().map(value) {
-            faults.push(format!("{}: {} {} does not follow {before:?}: {change:?}", change.seq, change.operation, change.id));
+            faults.push(format!(
+                "{}: {} {} does not follow {before:?}: {change:?}",
+                change.seq, change.operation, change.id
+            ));
         }
         let number = |revision: &str| revision.rsplit_once('-').and_then(|(_, n)| n.parse::<u64>().ok()).unwrap_or(0);
         let (known, new) = (before.as_ref().map(|(revision, _)| revision.as_str()), &*change.revision);
@@ -99,7 +102,8 @@ pub(super) fn faults_of_chain(changes: &[Change]) -> Vec<String> {
             Operation::Delete => known == Some(new),
         };
         if !fits {
-            faults.push(format!("{}: {} {} has revision {new} after {known:?}", change.seq, change.operation, change.id));
+            faults
+                .push(format!("{}: {} {} has revision {new} after {known:?}", change.seq, change.operation, change.id));
         }
         match &change.after {
             Some(image) => drop(now.insert(key, (new.to_owned(), image.clone()))),
@@ -140,7 +144,11 @@ pub(super) async fn faults_of_documents(backend: &Backend, name: &CollectionName
         }
     }
     let system = Caller::system(TenantId::default_tenant());
-    let list = backend.collections().list(&system, name, &ListQuery::new().with_limit(Limit::new(500).unwrap())).await.expect("a list");
+    let list = backend
+        .collections()
+        .list(&system, name, &ListQuery::new().with_limit(Limit::new(500).unwrap()))
+        .await
+        .expect("a list");
     let stored: BTreeMap<_, _> =
         list.value.items.iter().map(|one| (one.id.as_str().to_owned(), one.revision.as_str().to_owned())).collect();
     if stored == expected { Vec::new() } else { vec![format!("stored is {stored:?}; the feed leaves {expected:?}")] }

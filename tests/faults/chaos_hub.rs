@@ -82,7 +82,8 @@ struct Stage {
 }
 
 fn stage() -> Stage {
-    let (feed, bus, stop) = (Arc::new(Fake::default()), Arc::new(LocalBus::new()), tokio_util::sync::CancellationToken::new());
+    let (feed, bus, stop) =
+        (Arc::new(Fake::default()), Arc::new(LocalBus::new()), tokio_util::sync::CancellationToken::new());
     let hub = Hub::new(Arc::clone(&feed) as _, Arc::clone(&bus) as _, stop.clone());
     tokio::spawn(hub.clone().run());
     Stage { feed, bus, hub, stop }

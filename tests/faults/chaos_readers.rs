@@ -8,7 +8,11 @@ use universal_core::{
 };
 use universal_tests::wait;
 
-use super::{chaos::Field, chaos_chain::{Dice, tag}, chaos_writers::LAST};
+use super::{
+    chaos::Field,
+    chaos_chain::{Dice, tag},
+    chaos_writers::LAST,
+};
 
 /// A change as a reader sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

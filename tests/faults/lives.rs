@@ -139,10 +139,8 @@ impl Stage {
         match outcome {
             Ok(written) => book.take(&written, condition.as_deref()),
             Err(error) => {
-                let expected = matches!(
-                    error.kind(),
-                    ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::PreconditionFailed
-                );
+                let expected =
+                    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::PreconditionFailed);
                 *book.done.entry(error.code()).or_default() += 1;
                 if !expected {
                     book.faults.push(format!("{error:?}"));

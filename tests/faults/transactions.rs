@@ -402,7 +402,11 @@ async fn a_replay_shows_a_document_whose_deletion_has_no_number_yet() {
     let host = pool.begin().await.unwrap();
     host.execute_unprepared("SELECT head FROM universal_feeds FOR UPDATE").await.unwrap();
     let id = DocumentId::new("d").unwrap();
-    backend.collections().delete(&system(), &things(), &id, universal_core::collections::Precondition::None).await.unwrap();
+    backend
+        .collections()
+        .delete(&system(), &things(), &id, universal_core::collections::Precondition::None)
+        .await
+        .unwrap();
     let subscribe = Subscribe::to(things()).with_since(start);
     let mut replay = backend.realtime().subscribe(&system(), subscribe).await.unwrap();
     let first = tokio::time::timeout(Duration::from_secs(5), replay.next()).await.expect("the creation is shown");

@@ -65,6 +65,10 @@ impl Write<'_> {
                 return Ok(None);
             }
         }
-        Err(Error::new(ErrorKind::Busy, "write-conflict", "the document is deleted and created all the time; try again"))
+        Err(Error::new(
+            ErrorKind::Busy,
+            "write-conflict",
+            "the document is deleted and created all the time; try again",
+        ))
     }
 }
