@@ -24,7 +24,7 @@ use universal_tests::wait;
 use super::chaos_chain::{
     Acknowledged, Dice, faults_of_acknowledged, faults_of_chain, faults_of_documents, incarnation, tag, whole_feed,
 };
-use crate::conformance::{On, subject};
+use crate::conformance::subject::{On, subject};
 
 const ROUNDS: u64 = 10_000;
 const WRITERS: u64 = 16;

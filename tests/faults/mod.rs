@@ -3,6 +3,7 @@
 mod book;
 mod chaos;
 mod chaos_chain;
+mod chaos_full;
 mod chaos_hub;
 mod chaos_readers;
 mod chaos_writers;

@@ -27,7 +27,7 @@ use universal_core::{
 };
 use universal_tests::{postgres::TestDatabase, wait};
 
-use crate::conformance::{On, subject};
+use crate::conformance::subject::{On, subject};
 
 fn system() -> Caller {
     Caller::system(TenantId::default_tenant())
