@@ -6,5 +6,5 @@ pub mod smtp;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 
-#[cfg(all(test, feature = "testing", any(feature = "sqlite", feature = "postgres")))]
+#[cfg(test)]
 mod storage_suite;
