@@ -3,4 +3,4 @@
 mod auth;
 mod collections;
 mod realtime;
-mod subject;
+pub(crate) mod subject;

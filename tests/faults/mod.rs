@@ -1,6 +1,14 @@
 //! What a crash may take: nothing that was acknowledged.
 
 mod book;
+mod chaos;
+mod chaos_chain;
+mod chaos_full;
+mod chaos_hub;
+mod chaos_readers;
+mod chaos_writers;
 mod files;
 mod kill;
+mod lives;
+mod transactions;
 mod writers;

@@ -122,7 +122,7 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "jobs: from nobody",
         status: 401,
-        code: "sign-in-required",
+        code: "unauthenticated",
         place: Place::None,
         request: |s| get(&s.anonymous, "/jobs"),
     },

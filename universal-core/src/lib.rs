@@ -73,6 +73,7 @@ pub use backend::Backend;
 pub use caller::Caller;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::Cursor;
+pub use drivers::sql::transaction::Signalled;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CollectionName, DocumentId, TenantId, UserId};
 pub use page::{Page, Snapshot};

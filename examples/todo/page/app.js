@@ -27,7 +27,7 @@ async function attempt(work, control) {
   try {
     await work();
   } catch (problem) {
-    if (problem instanceof Problem && problem.status === 401 && !session()) return enter();
+    if (problem instanceof Problem && problem.status === 401 && visitor && !session()) return enter();
     say(problem instanceof TypeError ? new Error("The server cannot be reached. Try again.") : problem);
   } finally {
     if (control) control.disabled = false;

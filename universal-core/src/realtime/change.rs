@@ -53,7 +53,7 @@ impl FromStr for Operation {
 /// A document as it was before or after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Its members as canonical JSON text.
+    /// Its members as JSON text; spaces and the order of members are those of the database.
     pub body: Arc<str>,
     /// Its owner.
     pub owner: Option<UserId>,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::{IsolationLevel, QueryResult, TransactionTrait as _, Value};
+use sea_orm::{ConnectionTrait as _, QueryResult, TransactionTrait as _, Value};
 
 use crate::{
     clock::Timestamp,
@@ -287,11 +287,10 @@ impl Sequencer for SqlFeed {
 impl SqlFeed {
     /// The lock and the move are two statements on purpose: under READ COMMITTED the second sees
     /// everything that was committed before the lock was had, and so nothing is numbered out of order.
-    /// The level is said, because the default is the database's, and a host may have set another.
     async fn sequence_tenant(&self, tenant: &TenantId, limit: u32) -> Result<Option<i64>> {
         let dialect = self.database.dialect();
-        let level = Some(IsolationLevel::ReadCommitted);
-        let transaction = self.database.connection().begin_with_config(level, None).await.map_err(from_db)?;
+        let transaction = self.database.connection().begin().await.map_err(from_db)?;
+        transaction.execute_unprepared(SEQUENCER_SETTINGS).await.map_err(from_db)?;
         let epoch = crate::id::random_hex(6)?;
         let mut lock = statement::one(&transaction, dialect, LOCK_FEED, tenant_value(tenant)).await?;
         if lock.is_none() {
@@ -317,6 +316,12 @@ const TENANTS_WAITING: &str = "WITH RECURSIVE waiting AS (
                 ORDER BY o.tenant_id LIMIT 1)
         FROM waiting WHERE waiting.tenant_id IS NOT NULL)
     SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL";
+
+/// Said each time, because the pool may be a host's with other defaults: a feed that somebody holds
+/// must not keep those of other tenants waiting, and a node that stops in the middle no other node.
+const SEQUENCER_SETTINGS: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    SET LOCAL lock_timeout = '2s';
+    SET LOCAL idle_in_transaction_session_timeout = '15s'";
 
 const LOCK_FEED: &str = "SELECT head FROM universal_feeds WHERE tenant_id = $1 FOR UPDATE";
 

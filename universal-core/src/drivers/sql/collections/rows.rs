@@ -6,10 +6,13 @@ use crate::{
     clock::Timestamp,
     collections::document::{Document, Revision},
     drivers::sql::{dialect::Dialect, statement::column, write::Write},
-    error::Result,
+    error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::restore,
 };
+
+/// How often a document that comes and goes is looked for before the caller is told to try again.
+const LOOKS: u32 = 16;
 
 /// The columns of [`document`], in its order.
 pub(super) fn columns(dialect: Dialect) -> String {
@@ -47,17 +50,25 @@ impl Write<'_> {
         id: &DocumentId,
     ) -> Result<Option<Document>> {
         let dialect = self.dialect();
-        let sql = format!(
-            "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3{}",
-            columns(dialect),
-            dialect.for_update()
+        let look = format!(
+            "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+            columns(dialect)
         );
-        let mut row = self.one(&sql, key(tenant, collection, id)).await?;
-        if row.is_none() && dialect == Dialect::Postgres {
-            // The row that this statement saw may have been deleted while it waited for the lock, and
-            // another put in its place by the same commit: only a newer snapshot shows that one.
-            row = self.one(&sql, key(tenant, collection, id)).await?;
+        let lock = format!("{look}{}", dialect.for_update());
+        for _ in 0..LOOKS {
+            if let Some(row) = self.one(&lock, key(tenant, collection, id)).await? {
+                return document(dialect, collection, &row).map(Some);
+            }
+            // The row that PostgreSQL waited for may have been deleted, and another put in its place by
+            // the same commit, which that statement cannot see: only a newer one can say "not there".
+            if dialect == Dialect::Sqlite || self.one(&look, key(tenant, collection, id)).await?.is_none() {
+                return Ok(None);
+            }
         }
-        row.map(|row| document(dialect, collection, &row)).transpose()
+        Err(Error::new(
+            ErrorKind::Busy,
+            "write-conflict",
+            "the document is deleted and created all the time; try again",
+        ))
     }
 }
