@@ -45,9 +45,19 @@
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "without a database only the contracts are left, and what drivers need of them is unused"
+    )
+)]
 
 pub mod auth;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod backend;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod builder;
 pub mod caller;
 pub mod clock;
@@ -69,10 +79,12 @@ pub mod settings;
 pub mod storage;
 pub mod transaction;
 
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use backend::Backend;
 pub use caller::Caller;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::Cursor;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use drivers::sql::transaction::Signalled;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{CollectionName, DocumentId, TenantId, UserId};

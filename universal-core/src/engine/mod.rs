@@ -6,5 +6,6 @@ pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;
 pub mod relay;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod upkeep;
 pub mod worker;

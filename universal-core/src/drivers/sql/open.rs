@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sea_orm::DatabaseConnection;
-#[cfg(feature = "postgres")]
-use sea_orm::SqlxPostgresConnector;
 #[cfg(feature = "sqlite")]
 use sea_orm::SqlxSqliteConnector;
 #[cfg(feature = "postgres")]
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+#[cfg(feature = "postgres")]
+use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +36,7 @@ pub(crate) struct OpenOptions {
     /// How many connections read (SQLite) or read and write (PostgreSQL).
     pub(crate) connections: u32,
     /// Whether an acknowledged write survives a loss of power on SQLite (`synchronous=FULL`).
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "PostgreSQL decides by itself how it waits"))]
     pub(crate) full_sync: bool,
 }
 

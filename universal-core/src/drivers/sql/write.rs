@@ -115,6 +115,7 @@ impl Effects {
     }
 
     /// Whether a statement changed anything.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only SQLite commits in groups"))]
     pub(crate) fn wrote(&self) -> bool {
         self.wrote
     }
@@ -130,6 +131,7 @@ impl Effects {
     }
 
     /// Adds what another write of the same commit did.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code, reason = "only SQLite commits in groups"))]
     pub(crate) fn merge(&mut self, other: Self) {
         self.wrote |= other.wrote;
         self.broken |= other.broken;
