@@ -6,5 +6,6 @@ pub mod smtp;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub mod sql;
 
-#[cfg(all(test, feature = "testing", any(feature = "sqlite", feature = "postgres")))]
+#[cfg(test)]
+#[cfg(all(feature = "testing", any(feature = "sqlite", feature = "postgres")))]
 mod storage_suite;

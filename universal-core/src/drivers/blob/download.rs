@@ -26,8 +26,7 @@ pub(super) async fn open(
     size: u64,
     range: Option<Range<u64>>,
 ) -> Result<Option<ByteStream>> {
-    let mut options = GetOptions::default();
-    options.range = range.clone().map(GetRange::Bounded);
+    let options = GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
     let got = match store.inner().get_opts(path, options).await {
         Ok(got) => got,
         Err(object_store::Error::NotFound { .. }) => return Ok(None),
