@@ -8,7 +8,8 @@ use universal_tests::server::Server;
 async fn a_session_is_opened_renewed_and_ended() {
     let server = Server::sqlite().await;
     let client = server.client();
-    let body = json!({ "email": "Ada@Example.TEST", "password": "correct horse battery", "profile": { "name": "Ada" } });
+    let body =
+        json!({ "email": "Ada@Example.TEST", "password": "correct horse battery", "profile": { "name": "Ada" } });
     let registered = client.post("/auth/register", body.clone()).await.expect(201);
     assert_eq!(registered.headers["cache-control"], "no-store");
     let session = registered.json();

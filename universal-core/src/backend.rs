@@ -98,7 +98,6 @@ impl Backend {
     }
 
     /// A backend with parts of the host's choice.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder::new()
     }

@@ -23,7 +23,6 @@ macro_rules! name {
             }
 
             /// Takes a name that this crate itself stored after checking it.
-            #[allow(dead_code, reason = "not every name is read back from a table")]
             pub(crate) fn trusted(text: impl Into<Arc<str>>) -> Self {
                 Self(text.into())
             }

@@ -117,7 +117,7 @@ impl Settings {
         let mut settings = match file {
             Some((_, path)) => Self::from_toml(
                 &std::fs::read_to_string(path)
-                    .map_err(|error| variable("UNIVERSAL_CONFIG", &format!("the file cannot be read: {error}")))?,
+                    .map_err(|error| variable("UNIVERSAL_CONFIG", format!("the file cannot be read: {error}")))?,
             )?,
             None => Self::default(),
         };

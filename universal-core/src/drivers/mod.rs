@@ -7,5 +7,4 @@ pub mod smtp;
 pub mod sql;
 
 #[cfg(test)]
-#[cfg(all(feature = "testing", any(feature = "sqlite", feature = "postgres")))]
 mod storage_suite;

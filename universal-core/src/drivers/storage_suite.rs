@@ -1,4 +1,5 @@
 //! The storage suite on every pair of a database and a store.
+#![cfg(all(feature = "testing", any(feature = "sqlite", feature = "postgres")))]
 
 use std::sync::Arc;
 

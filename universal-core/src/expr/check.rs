@@ -139,18 +139,17 @@ fn segment(name: Name) -> Result<Arc<str>> {
 }
 
 fn meta(root: &Name, path: &[Name]) -> Result<Field> {
-    match path {
-        [name] => match name.text.as_str() {
-            "owner" => return Ok(Field::Owner),
-            "revision" => return Ok(Field::Revision),
-            "created_at" => return Ok(Field::CreatedAt),
-            "updated_at" => return Ok(Field::UpdatedAt),
-            _ => {}
-        },
-        _ => {}
+    let name = if let [name] = path { name.text.as_str() } else { "" };
+    match name {
+        "owner" => Ok(Field::Owner),
+        "revision" => Ok(Field::Revision),
+        "created_at" => Ok(Field::CreatedAt),
+        "updated_at" => Ok(Field::UpdatedAt),
+        _ => {
+            let message = "expected meta.owner, meta.revision, meta.created_at or meta.updated_at";
+            Err(invalid(root.position, message))
+        }
     }
-    let message = "expected meta.owner, meta.revision, meta.created_at or meta.updated_at";
-    Err(invalid(root.position, message))
 }
 
 /// A comparison, with texts beside moments read as moments.

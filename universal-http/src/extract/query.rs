@@ -1,6 +1,6 @@
 //! The query string: every parameter known, each at most once.
 
-use std::{borrow::Cow, str::FromStr};
+use std::borrow::Cow;
 
 use universal_core::error::{Error, Result};
 
@@ -37,18 +37,6 @@ impl Query {
     pub(crate) fn take(&mut self, name: &str) -> Option<String> {
         let at = self.pairs.iter().position(|(known, _)| known == name)?;
         Some(self.pairs.swap_remove(at).1)
-    }
-
-    /// The parameter `name` as a `T`.
-    ///
-    /// # Errors
-    /// `Invalid` with `expected` if it is no `T`.
-    pub(crate) fn take_as<T: FromStr>(&mut self, name: &'static str, expected: &str) -> Result<Option<T>> {
-        let Some(text) = self.take(name) else { return Ok(None) };
-        match text.parse() {
-            Ok(value) => Ok(Some(value)),
-            Err(_) => Err(Error::invalid("invalid-parameter", format!("`{name}` must be {expected}")).with_field(name)),
-        }
     }
 
     /// That nothing is left that no one asked for.

@@ -10,7 +10,8 @@ impl Database {
             let tenant = tenant.clone();
             Box::pin(async move {
                 let now = write.dialect().now();
-                let sql = format!("INSERT INTO universal_tenants (id, created_at) VALUES ($1, {now}) ON CONFLICT DO NOTHING");
+                let sql =
+                    format!("INSERT INTO universal_tenants (id, created_at) VALUES ($1, {now}) ON CONFLICT DO NOTHING");
                 write.execute(&sql, vec![tenant.as_str().into()]).await?;
                 let sql = "INSERT INTO universal_feeds (tenant_id, epoch, head, floor) VALUES ($1, $2, 0, 0)
                     ON CONFLICT DO NOTHING";

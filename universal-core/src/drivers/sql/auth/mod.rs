@@ -4,7 +4,7 @@ mod bounded_map;
 mod check;
 mod driver;
 mod sessions;
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 mod users;
 

@@ -1,4 +1,5 @@
 //! The suite of the contract, and what can be seen only in the tables, on each database.
+#![cfg(feature = "testing")]
 
 use std::{sync::Arc, time::Duration};
 

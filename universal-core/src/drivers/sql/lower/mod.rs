@@ -14,7 +14,7 @@ mod scaled;
 mod sort;
 mod sqlite;
 mod term;
-#[cfg(all(test, feature = "sqlite", feature = "postgres"))]
+#[cfg(test)]
 mod tests;
 
 pub(crate) use condition::{Lowered, lower};

@@ -1,4 +1,5 @@
 //! Memory, SQLite and PostgreSQL give the same answers and the same order.
+#![cfg(all(feature = "sqlite", feature = "postgres"))]
 
 use proptest::{
     prelude::*,
