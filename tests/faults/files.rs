@@ -116,7 +116,7 @@ async fn write(
         let seed = number * 1_000_003 + step;
         // From nothing to several parts.
         let length = [0, 10, 70_000, 1_048_576, 1_500_000, 3_300_000].get(seed % 6).copied().unwrap_or_default();
-        let next = (step % 5 != 0).then_some(Content { seed, length });
+        let next = (!step.is_multiple_of(5)).then_some(Content { seed, length });
         book.lock().unwrap_or_else(PoisonError::into_inner).push(next);
         let request = match next {
             Some(content) => client.request(Method::PUT, &path(number)).body(content.bytes()),
