@@ -43,7 +43,6 @@ impl Answer {
     }
 
     /// This answer, whose status is `status`.
-    #[expect(clippy::must_use_candidate, reason = "the check is often all that is wanted")]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text());
         self
@@ -132,7 +131,6 @@ impl Client {
     }
 
     /// A request with the credentials, to add to before it is sent.
-    #[must_use]
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));
         match &self.token {

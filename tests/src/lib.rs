@@ -3,9 +3,9 @@
 //! Nothing here is mocked. PostgreSQL, Chromium and the mail server come from the environment that `tests/run` sets; a part that
 //! is missing fails the test that needs it, with a sentence that says how to bring it.
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::missing_panics_doc,
     reason = "a fixture that cannot do its work ends the test, and says why"
 )]
