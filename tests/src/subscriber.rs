@@ -185,7 +185,7 @@ impl Subscriber {
     }
 
     /// Waits until `enough` of the changes.
-    pub async fn until(&self, what: &str, limit: Duration, enough: impl Fn(&[Received]) -> bool + Sync) {
+    pub async fn until(&self, what: &str, limit: Duration, enough: impl Fn(&[Received]) -> bool + Send + Sync) {
         wait::until(what, limit, || async { enough(&lock(&self.seen).changes) }).await;
     }
 }
