@@ -41,6 +41,8 @@ pub const CASES: &[Case<Fixture>] = &[
     case!(a_filter_matches_only_what_is_true),
     case!(a_cursor_of_another_list_is_refused),
     case!(a_dropped_write_happens_whole_or_not_at_all),
+    case!(an_id_is_no_member),
+    case!(a_page_of_large_documents_is_shorter_and_goes_on),
 ];
 
 fn user() -> Caller {
@@ -390,4 +392,26 @@ async fn a_dropped_write_happens_whole_or_not_at_all(on: Fixture) -> Result<(), 
         }
     }
     Ok(())
+}
+
+async fn an_id_is_no_member(on: Fixture) -> Result<(), String> {
+    let (caller, name) = (user(), collection()?);
+    let body = || object(json!({"id": "other", "n": 1}));
+    let (kind, code) = (ErrorKind::Invalid, "reserved-key");
+    refused(on.create(&caller, &name, NewDocument::new(body()?)).await, kind, code)?;
+    let made = on.create(&caller, &name, new(json!({"n": 1}))?).await.map_err(failed)?;
+    refused(on.replace(&caller, &name, &made.id, body()?, Precondition::None).await, kind, code)?;
+    refused(on.patch(&caller, &name, &made.id, body()?, Precondition::None).await, kind, code)
+}
+
+async fn a_page_of_large_documents_is_shorter_and_goes_on(on: Fixture) -> Result<(), String> {
+    let (caller, name) = (user(), collection()?);
+    for n in 0..12 {
+        let body = json!({"n": n, "text": "x".repeat(900_000)});
+        on.create(&caller, &name, new(body)?.with_id(id(&format!("d{n:02}"))?)).await.map_err(failed)?;
+    }
+    let query = ListQuery::new().with_limit(Limit::new(500).map_err(failed)?);
+    let first = on.list(&caller, &name, &query).await.map_err(failed)?.value;
+    check(first.items.len() < 12 && first.next_cursor.is_some(), "a page holds more than its bytes")?;
+    check_eq(&pages(&on, &caller, &name, query).await?, &(0..12).map(|n| format!("d{n:02}")).collect())
 }

@@ -56,6 +56,7 @@ pub const CASES: &[Case<Fixture>] = &[
     case!(a_subscription_to_a_document_sees_only_it),
     case!(a_refused_write_is_never_announced),
     case!(a_deleted_documents_history_is_replayed),
+    case!(a_replay_of_large_documents_is_whole),
     case!(dropping_next_loses_nothing),
     case!(a_cursor_of_another_history_or_the_future_is_told),
     case!(an_anonymous_caller_cannot_subscribe),
@@ -243,6 +244,20 @@ async fn a_deleted_documents_history_is_replayed(on: Fixture) -> Result<(), Stri
     let subscribe = Subscribe::to(name).with_since(since);
     let mut subscription = on.realtime.subscribe(&caller, subscribe).await.map_err(failed)?;
     check_eq(&words(&changes(&mut subscription, 2).await?), &vec!["create d 1", "delete d"])
+}
+
+async fn a_replay_of_large_documents_is_whole(on: Fixture) -> Result<(), String> {
+    let (caller, name) = (user(), collection()?);
+    let since = on.realtime.head(&caller).await.map_err(failed)?;
+    for n in 0..12 {
+        let body = Object::from_value(json!({"n": n, "text": "x".repeat(900_000)})).map_err(failed)?;
+        let id = DocumentId::new(format!("d{n}")).map_err(failed)?;
+        on.collections.create(&caller, &name, NewDocument::new(body).with_id(id)).await.map_err(failed)?;
+    }
+    let subscribe = Subscribe::to(name).with_since(since);
+    let mut subscription = on.realtime.subscribe(&caller, subscribe).await.map_err(failed)?;
+    let expected: Vec<_> = (0..12).map(|n| format!("create d{n} {n}")).collect();
+    check_eq(&words(&changes(&mut subscription, 12).await?), &expected.iter().map(String::as_str).collect())
 }
 
 async fn dropping_next_loses_nothing(on: Fixture) -> Result<(), String> {

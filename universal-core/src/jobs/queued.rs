@@ -54,6 +54,11 @@ impl QueuedJobs {
             .with_field("priority"));
         }
         function.check_input(&order.input)?;
+        if order.unique_key.is_some() && caller.is_anonymous() {
+            // Nobody's keys would be those of the program itself.
+            return Err(Error::new(ErrorKind::Unauthenticated, "sign-in-required", "sign in to use a unique key")
+                .with_field("unique_key"));
+        }
         let mut job = NewJob::new(caller.tenant().clone(), function.name().clone(), input);
         job.wait = match order.due {
             Due::Now => Wait::For(Duration::ZERO),
@@ -113,18 +118,16 @@ impl QueuedJobs {
 #[async_trait]
 impl Jobs for QueuedJobs {
     async fn enqueue(&self, caller: &Caller, order: Enqueue) -> Result<Job> {
-        let job = self.queue.insert(self.prepare(caller, &order, None)?).await?;
-        owned(caller, job)
+        self.queue.insert(self.prepare(caller, &order, None)?).await
     }
 
     async fn enqueue_in(&self, tx: &mut Transaction<'_>, caller: &Caller, order: Enqueue) -> Result<Job> {
-        let job = self.queue.insert_in(tx, self.prepare(caller, &order, None)?).await?;
-        owned(caller, job)
+        self.queue.insert_in(tx, self.prepare(caller, &order, None)?).await
     }
 
     async fn run(&self, caller: &Caller, order: Enqueue, deadline: Duration) -> Result<Ran> {
         let deadline = Instant::now() + deadline.min(LONGEST_RUN);
-        let job = owned(caller, self.queue.insert(self.prepare(caller, &order, Some(1))?).await?)?;
+        let job = self.queue.insert(self.prepare(caller, &order, Some(1))?).await?;
         self.wait(caller, &job.id, deadline).await
     }
 
@@ -183,15 +186,6 @@ impl Jobs for QueuedJobs {
 
 fn may_see(caller: &Caller, job: &Job) -> bool {
     caller.bypasses_rules() || (job.owner.is_some() && job.owner.as_ref() == caller.user_id())
-}
-
-/// The job, unless a unique key led to somebody else's.
-fn owned(caller: &Caller, job: Job) -> Result<Job> {
-    if may_see(caller, &job) {
-        return Ok(job);
-    }
-    Err(Error::new(ErrorKind::Conflict, "job-exists", "a job with this unique key is waiting or running already")
-        .with_field("unique_key"))
 }
 
 fn not_found() -> Error {

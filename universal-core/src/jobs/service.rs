@@ -57,8 +57,7 @@ pub trait Jobs: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `NotFound` (`function-not-found`), `Unauthenticated`, `Forbidden` (`admin-required`), `Invalid` for input that the
-    /// function does not take and options out of range, `TooLarge`, `Conflict` (`job-exists`) if a job of the unique key belongs to
-    /// somebody else.
+    /// function does not take and options out of range, `TooLarge`.
     async fn enqueue(&self, caller: &Caller, order: Enqueue) -> Result<Job>;
 
     /// The same within a transaction: the job exists if it commits, and no worker sees it before.

@@ -16,6 +16,7 @@ cases![
     functions_have_their_callers,
     lists_are_the_callers_own_in_pages,
     tenants_do_not_meet,
+    a_unique_key_and_a_place_in_the_queue_are_nobody_elses,
 ];
 
 async fn a_job_is_its_owners_and_the_administrators(on: JobsFixture) -> Checked {
@@ -112,4 +113,26 @@ async fn tenants_do_not_meet(on: JobsFixture) -> Checked {
     let here = jobs.enqueue(&on.system(), order()).await?;
     let there = jobs.enqueue(&elsewhere, order()).await?;
     ensure(here.id != there.id, "a key reaches into another tenant")
+}
+
+async fn a_unique_key_and_a_place_in_the_queue_are_nobody_elses(on: JobsFixture) -> Checked {
+    let jobs = on.jobs(&echo(&Count::default()).build()?);
+    let order = || Enqueue::new("echo", json!(1)).with_unique_key("daily");
+    // Whoever takes a key first takes it for itself alone.
+    let (one, other) = (on.user(), on.user());
+    let squatted = jobs.enqueue(&one, order()).await?;
+    let ours = jobs.enqueue(&on.system(), order()).await?;
+    ensure(ours.id != squatted.id, "the program was given a stranger's job")?;
+    let theirs = jobs.enqueue(&other, order()).await?;
+    ensure(theirs.id != squatted.id && theirs.id != ours.id, "a user was given another's job")?;
+    ensure(jobs.enqueue(&one, order()).await?.id == squatted.id, "its own key gives its own job")?;
+    let first = jobs.enqueue(&one, Enqueue::new("echo", json!(1)).with_priority(1)).await;
+    ensure_error(first, ErrorKind::Forbidden, "admin-required", "a user goes before others")?;
+    jobs.enqueue(&one, Enqueue::new("echo", json!(1)).with_priority(-1)).await?;
+    let mut deep = json!(1);
+    for _ in 0..200 {
+        deep = json!([deep]);
+    }
+    let deep = jobs.enqueue(&on.system(), Enqueue::new("echo", deep)).await;
+    ensure_error(deep, ErrorKind::Invalid, "json-too-deep", "an input that cannot be read back")
 }
