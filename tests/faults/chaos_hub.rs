@@ -11,8 +11,8 @@ use universal_core::{
     engine::{hub::Hub, local::LocalBus},
     error::{Error, ErrorKind, Result},
     realtime::{
-        Bus, Change, Event, Feed, FeedState, Operation, Realtime, ResyncReason, Retention, Subscribe, Subscription,
-        change::Image,
+        Bus, Change, Event, Feed, FeedState, Operation, Present, Realtime, ResyncReason, Retention, Subscribe,
+        Subscription, change::Image,
     },
 };
 
@@ -51,8 +51,8 @@ impl Feed for Fake {
         Ok((after.max(floor) + 1..=head).take(limit as usize).map(change).collect())
     }
 
-    async fn present(&self, _: &TenantId, of: &[(CollectionName, DocumentId)]) -> Result<Vec<Option<Image>>> {
-        Ok(of.iter().map(|_| Some(image())).collect())
+    async fn present(&self, _: &TenantId, of: &[(CollectionName, DocumentId)]) -> Result<Vec<Option<Present>>> {
+        Ok(of.iter().map(|_| Some(Present::owned_by(None))).collect())
     }
 
     async fn retain(&self, _: Timestamp, _: &Retention) -> Result<()> {

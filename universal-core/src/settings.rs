@@ -31,7 +31,7 @@ pub struct Settings {
     /// 64 hexadecimal digits; without it a key in the data folder, which only SQLite allows.
     /// `UNIVERSAL_MASTER_KEY`.
     pub master_key: Option<SecretString>,
-    /// Where clients reach the backend, for links and the tokens' issuer. `UNIVERSAL_PUBLIC_URL`.
+    /// Where clients reach the backend, for links. `UNIVERSAL_PUBLIC_URL`.
     pub public_url: Option<String>,
     /// How SQLite waits for the disk. `UNIVERSAL_SQLITE_SYNCHRONOUS`: `full` or `normal`.
     pub sqlite_synchronous: Synchronous,

@@ -65,7 +65,9 @@ pub(crate) fn into_response(error: &Error, request_id: &str) -> Response {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     }
-    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    // Of a write whose fate is unknown nothing is said: whoever repeats it blindly may do it twice.
+    let repeatable = error.kind() != ErrorKind::OutcomeUnknown;
+    if repeatable && matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
         // Whole seconds, rounded up: earlier would be too early.
         let after = error.retry_after().map_or(1, |after| after.as_secs() + u64::from(after.subsec_nanos() > 0));
         headers.insert(header::RETRY_AFTER, HeaderValue::from(after.max(1)));

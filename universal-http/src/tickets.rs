@@ -20,8 +20,8 @@ use universal_core::{
 
 /// How long a ticket waits for its first use.
 pub(crate) const FIRST_USE: Duration = Duration::from_secs(30);
-/// How long a used one is remembered at most; the access token it stands for ends before, as a rule.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a used one is remembered: the life of an access token, with its leeway. What it stands for ends with it.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60 + 60);
 /// Tickets of one user; a further one replaces the oldest.
 const PER_USER: usize = 20;
 /// Tickets of all.

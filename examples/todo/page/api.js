@@ -181,7 +181,12 @@ function follow(name, since, listener) {
   };
 }
 
-const object = (bucket, key) => `/storage/${bucket}/${key.split("/").map(encodeURIComponent).join("/")}`;
+// A key comes out of a document that somebody else may have written: `..` in it would lead to another route.
+const object = (bucket, key) => {
+  const parts = String(key).split("/");
+  if (parts.some((part) => ["", ".", ".."].includes(part))) throw new Problem(400, { detail: "This is no file's key." });
+  return `/storage/${bucket}/${parts.map(encodeURIComponent).join("/")}`;
+};
 
 /** Stores a file under a key. */
 export async function upload(bucket, key, file) {

@@ -59,6 +59,7 @@ pub fn replace(
     if !precondition.is_met_by(Some(&current.revision)) {
         return Err(stale(precondition));
     }
+    without_id(body)?;
     changed(current, body.to_text(), now)
 }
 
@@ -77,6 +78,7 @@ pub fn patch(
     let current = existing(caller, current, precondition)?;
     let stored: serde_json::Value = serde_json::from_str(&current.body).map_err(Error::internal)?;
     let patched = Object::from_value(patch::apply(stored, patch.as_map())?)?;
+    without_id(&patched)?;
     changed(current, patched.to_text(), now)
 }
 
@@ -119,6 +121,7 @@ fn fresh(
     body: &Object,
     now: Timestamp,
 ) -> Result<Document> {
+    without_id(body)?;
     let owner = caller.user_id().cloned();
     Ok(Document::new(collection.clone(), id, body.to_text(), Revision::first()?, owner, (now, now)))
 }
@@ -129,6 +132,16 @@ fn changed(current: &Document, body: String, now: Timestamp) -> Result<Document>
     after.revision = current.revision.next();
     after.updated_at = now.max(current.updated_at);
     Ok(after)
+}
+
+/// The id stands beside the members, not among them: an answer would show it twice.
+fn without_id(body: &Object) -> Result<()> {
+    if body.as_map().contains_key("id") {
+        return Err(
+            Error::invalid("reserved-key", "`id` is the document's id; take it out of the members").with_field("/id")
+        );
+    }
+    Ok(())
 }
 
 fn not_found() -> Error {

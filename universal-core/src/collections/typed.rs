@@ -142,5 +142,8 @@ fn typed<T: DeserializeOwned>(document: Document) -> Result<Typed<T>> {
 fn object<T: Serialize>(value: &T) -> Result<Object> {
     let value = serde_json::to_value(value)
         .map_err(|error| Error::invalid("not-json", format!("the value does not serialize to JSON: {error}")))?;
-    Object::from_value(value)
+    let mut object = Object::from_value(value)?;
+    // A type may carry the id for its own use; it is not a member of the document.
+    object.take_id()?;
+    Ok(object)
 }

@@ -159,7 +159,7 @@ impl Shared {
         let mut all = Ok(false);
         for log in watched {
             if heads.get(log.tenant()).is_some_and(|head| *head > log.head()) {
-                match (self.catch_up(log).await, &mut all) {
+                match (self.catch_up(log, heads.get(log.tenant()).copied().unwrap_or(0)).await, &mut all) {
                     (Ok(moved), Ok(any)) => *any |= moved,
                     (Ok(_), Err(_)) => {}
                     (Err(error), _) => all = Err(error),
@@ -169,12 +169,11 @@ impl Shared {
         all
     }
 
-    /// Reads the feed to its end. A change that does not follow the last one is never passed on.
-    async fn catch_up(&self, log: &Log) -> Result<bool> {
+    /// Reads the feed up to `head` at least. A change that does not follow the last one is never passed on.
+    async fn catch_up(&self, log: &Log, head: i64) -> Result<bool> {
         let mut moved = false;
         loop {
             let changes = self.feed.read(log.tenant(), log.head(), PAGE).await?;
-            let full = changes.len() >= PAGE as usize;
             let any = !changes.is_empty();
             // It is called only where there is something to read: nothing means that it was trimmed.
             if !log.append(changes) || (!any && !moved) {
@@ -191,7 +190,7 @@ impl Shared {
                 return Ok(true);
             }
             moved |= any;
-            if !full {
+            if !any || log.head() >= head {
                 return Ok(moved);
             }
         }

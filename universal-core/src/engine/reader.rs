@@ -23,7 +23,7 @@ use crate::{
     id::{CollectionName, DocumentId},
     realtime::{
         change::{Change, Image, Operation},
-        feed::{Feed, FeedState},
+        feed::{Feed, FeedState, Present},
         subscription::{Delivery, DeliveryKind, Event, Pull, ResyncReason, Subscribe},
     },
 };
@@ -92,8 +92,8 @@ impl View {
     }
 
     /// Whether the document as it stands today, or stood when it was deleted, may be seen at all.
-    fn may_see(&self, present: Option<&Image>) -> bool {
-        present.is_some_and(|image| rule::may_read(&self.caller, image.owner.as_ref()))
+    fn may_see(&self, present: Option<&Present>) -> bool {
+        present.is_some_and(|present| rule::may_read(&self.caller, present.owner.as_ref()))
     }
 }
 
@@ -184,15 +184,15 @@ impl Reader {
     async fn present(
         &self,
         seen: &[(&Arc<Entry>, DeliveryKind)],
-    ) -> Result<HashMap<(CollectionName, DocumentId), Image>> {
+    ) -> Result<HashMap<(CollectionName, DocumentId), Present>> {
         let mut keys: Vec<_> = seen.iter().map(|(entry, _)| key(&entry.change)).collect();
         keys.sort_unstable();
         keys.dedup();
         if keys.is_empty() {
             return Ok(HashMap::new());
         }
-        let images = self.feed.present(self.log.tenant(), &keys).await?;
-        Ok(keys.into_iter().zip(images).filter_map(|(key, image)| Some((key, image?))).collect())
+        let present = self.feed.present(self.log.tenant(), &keys).await?;
+        Ok(keys.into_iter().zip(present).filter_map(|(key, present)| Some((key, present?))).collect())
     }
 }
 

@@ -119,6 +119,9 @@ impl Enqueue {
             )
             .with_field("input"));
         }
+        // What a document may hold, so that whoever reads the job back can.
+        crate::json::parse(text.as_bytes(), &crate::json::Limits::default())
+            .map_err(|error| error.with_field("input"))?;
         Ok(text)
     }
 }

@@ -45,6 +45,14 @@ impl QueuedJobs {
     fn prepare(&self, caller: &Caller, order: &Enqueue, default_attempts: Option<u32>) -> Result<NewJob> {
         let function = self.functions.allowed(caller, &order.function)?;
         let input = order.check()?;
+        if order.priority > 0 && !caller.bypasses_rules() {
+            return Err(Error::new(
+                ErrorKind::Forbidden,
+                "admin-required",
+                "only administrators may put a job before others; leave the priority out, or make it negative",
+            )
+            .with_field("priority"));
+        }
         function.check_input(&order.input)?;
         let mut job = NewJob::new(caller.tenant().clone(), function.name().clone(), input);
         job.wait = match order.due {

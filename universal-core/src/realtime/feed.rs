@@ -8,8 +8,8 @@ use crate::{
     clock::Timestamp,
     cursor::Cursor,
     error::Result,
-    id::{CollectionName, DocumentId, TenantId},
-    realtime::change::{Change, Image},
+    id::{CollectionName, DocumentId, TenantId, UserId},
+    realtime::change::Change,
 };
 
 /// How far a tenant's feed reaches.
@@ -28,6 +28,22 @@ impl FeedState {
     #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor::new(Arc::clone(&self.epoch), self.head)
+    }
+}
+
+/// What the rules ask of a document as it stands today, or stood when it was deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Present {
+    /// Its owner.
+    pub owner: Option<UserId>,
+}
+
+impl Present {
+    /// A document of this owner.
+    #[must_use]
+    pub fn owned_by(owner: Option<UserId>) -> Self {
+        Self { owner }
     }
 }
 
@@ -64,14 +80,15 @@ pub trait Feed: Send + Sync + fmt::Debug {
     /// `Unavailable` and `Busy` from the database.
     async fn heads(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>>;
 
-    /// The changes after `after`, at most `limit`, in order and without a gap.
+    /// The changes after `after`, at most `limit`, in order and without a gap. Fewer may come where
+    /// they are large, but one at least if there is one.
     ///
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
     async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>>;
 
-    /// The present rows of these documents, or, for one that is deleted, its last image: what a
-    /// replay must be allowed to show. `None` where nothing is known any more.
+    /// Whose these documents are now, or, for one that is deleted, whose it was at last: who may be
+    /// shown what they were before. `None` where nothing is known any more.
     ///
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
@@ -79,7 +96,7 @@ pub trait Feed: Send + Sync + fmt::Debug {
         &self,
         tenant: &TenantId,
         documents: &[(CollectionName, DocumentId)],
-    ) -> Result<Vec<Option<Image>>>;
+    ) -> Result<Vec<Option<Present>>>;
 
     /// Forgets, in every tenant, the changes that `retention` does not keep at `now`.
     ///

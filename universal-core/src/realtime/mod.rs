@@ -13,6 +13,6 @@ pub mod subscription;
 
 pub use bus::Bus;
 pub use change::{Change, Operation};
-pub use feed::{Feed, FeedState, Retention, Sequencer};
+pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
 pub use service::Realtime;
 pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};

@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod auth_layer;
 pub(crate) mod authenticate;
 pub(crate) mod catch_panic;
+pub(crate) mod origin;
 pub(crate) mod request_id;
 pub(crate) mod secure_headers;
 pub(crate) mod stack;

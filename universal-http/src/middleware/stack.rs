@@ -20,7 +20,7 @@ use crate::{
     body::{RequestBody, ResponseBody},
     context::Context,
     error,
-    middleware::{access, authenticate::authenticate, catch_panic, request_id, secure_headers},
+    middleware::{access, authenticate::authenticate, catch_panic, origin, request_id, secure_headers},
     response::{self, Response},
     route::{Access, Endpoint, Found, Router, Time},
     state::State,
@@ -135,6 +135,9 @@ async fn admitted(state: &Arc<State>, endpoint: &Endpoint, mut cx: Context) -> R
         let (caller, token) = authenticate(state, cx.head_mut()).await?;
         access::check(endpoint.access, &caller)?;
         cx.set_caller(caller, token);
+        if !cx.method().is_safe() {
+            origin::check(&cx)?;
+        }
     }
     endpoint.call(cx).await
 }

@@ -131,12 +131,11 @@ impl House {
     {
         let house = self.clone();
         self.tasks.spawn(async move {
-            let connection = AssertUnwindSafe(house.connection(stream, peer, service)).catch_unwind();
+            let connection = AssertUnwindSafe(house.connection(stream, peer, service, held)).catch_unwind();
             let ended = tokio::select! {
                 ended = connection => ended,
                 () = house.kill.cancelled() => return,
             };
-            drop(held);
             match ended {
                 Ok(Ok(())) => {}
                 // A client that goes away or is too slow is everyday business.
@@ -148,7 +147,13 @@ impl House {
         });
     }
 
-    async fn connection<S, R>(&self, stream: TcpStream, peer: SocketAddr, service: S) -> Result<(), BoxError>
+    async fn connection<S, R>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        service: S,
+        held: (OwnedSemaphorePermit, Counted),
+    ) -> Result<(), BoxError>
     where
         S: Service<Request<RequestBody>, Response = Response<R>, Error = Infallible> + Clone + Send + 'static,
         S::Future: Send + 'static,
@@ -158,7 +163,7 @@ impl House {
         // Answers are written whole; waiting to fill a packet only delays them.
         stream.set_nodelay(true)?;
         let activity = Arc::new(Activity::default());
-        let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options));
+        let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options, held));
         let (body_idle, tasks) = (self.options.body_idle, self.tasks.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut service, activity, tasks) = (service.clone(), Arc::clone(&activity), tasks.clone());

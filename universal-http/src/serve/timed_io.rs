@@ -34,6 +34,8 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct TimedIo {
     stream: TcpStream,
+    /// The connection's place among those that are allowed; an upgraded connection keeps it.
+    _held: Box<dyn std::any::Any + Send + Sync>,
     activity: Arc<Activity>,
     header: Duration,
     idle: Duration,
@@ -45,10 +47,16 @@ pub(super) struct TimedIo {
 }
 
 impl TimedIo {
-    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>, options: &ServeOptions) -> Self {
+    pub(super) fn new(
+        stream: TcpStream,
+        activity: Arc<Activity>,
+        options: &ServeOptions,
+        held: impl std::any::Any + Send + Sync,
+    ) -> Self {
         let first = Instant::now() + options.header;
         Self {
             stream,
+            _held: Box::new(held),
             activity,
             header: options.header,
             idle: options.idle,

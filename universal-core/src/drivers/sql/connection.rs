@@ -94,6 +94,17 @@ impl Database {
         statement::all(&self.0.connection, self.0.dialect, sql, values).await
     }
 
+    /// The rows of a query, outside any transaction, until their sizes reach `bytes`; and whether there were more.
+    pub(crate) async fn some(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        bytes: usize,
+        size: impl Fn(&QueryResult) -> Result<usize> + Send,
+    ) -> Result<(Vec<QueryResult>, bool)> {
+        statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
+    }
+
     /// The first row of a query, outside any transaction.
     pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
         statement::one(&self.0.connection, self.0.dialect, sql, values).await
@@ -177,7 +188,9 @@ impl Database {
     pub(crate) async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        if tokio::time::timeout(CLOSE, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("a write still waits for the database and is left behind");
+        }
         let _ = tokio::time::timeout(CLOSE, self.0.connection.close_by_ref()).await;
         #[cfg(feature = "sqlite")]
         if let Some(writer) = &self.0.writer {

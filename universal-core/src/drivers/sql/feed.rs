@@ -1,6 +1,6 @@
 //! The change feed in SQL: recorded with each write, numbered, read.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait as _, QueryResult, TransactionTrait as _, Value};
@@ -18,7 +18,7 @@ use crate::{
     id::{CollectionName, DocumentId, TenantId, UserId},
     realtime::{
         change::{Change, Image, Operation},
-        feed::{Feed, FeedState, Retention, Sequencer},
+        feed::{Feed, FeedState, Present, Retention, Sequencer},
     },
 };
 
@@ -93,10 +93,13 @@ const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
 /// The newest change that is too old, too far back, or behind too many bytes.
 const LAST_TO_FORGET: &str = "SELECT max(seq) FROM (
         SELECT seq, at, row_number() OVER newest AS position,
-            sum(length(coalesce(before, '')) + length(coalesce(after, ''))) OVER newest AS bytes
+            sum(octet_length(coalesce(before, '')) + octet_length(coalesce(after, ''))) OVER newest AS bytes
         FROM universal_changes WHERE tenant_id = $1
         WINDOW newest AS (ORDER BY seq DESC)) AS kept
     WHERE at < $2 OR position > $3 OR bytes > $4";
+
+/// How many characters of documents one read brings, but for its last change.
+const READ_BYTES: i64 = 4 * 1024 * 1024;
 
 /// How many changes are forgotten in one commit.
 const TRIM_STEP: i64 = 2000;
@@ -141,9 +144,16 @@ impl Feed for SqlFeed {
     }
 
     async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM universal_changes WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
-        let values = vec![tenant.as_str().into(), after.into(), i64::from(limit).into()];
+        // A change may carry two documents of a megabyte: what is read at once is bounded in bytes too,
+        // and is one change at least.
+        let sql = format!(
+            "SELECT {COLUMNS} FROM (
+                SELECT page.*, coalesce(sum(length(coalesce(before, '')) + length(coalesce(after, ''))) OVER (
+                    ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS ahead
+                FROM (SELECT * FROM universal_changes WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
+             ) AS bounded WHERE ahead < $4 ORDER BY seq"
+        );
+        let values = vec![tenant.as_str().into(), after.into(), i64::from(limit).into(), READ_BYTES.into()];
         self.database.all(&sql, values).await?.iter().map(change).collect()
     }
 
@@ -151,34 +161,39 @@ impl Feed for SqlFeed {
         &self,
         tenant: &TenantId,
         documents: &[(CollectionName, DocumentId)],
-    ) -> Result<Vec<Option<Image>>> {
-        let mut found = std::collections::HashMap::with_capacity(documents.len());
-        let body = self.database.dialect().json_out("body");
+    ) -> Result<Vec<Option<Present>>> {
+        let mut found = HashMap::with_capacity(documents.len());
         for some in documents.chunks(200) {
             let sql = format!(
-                "SELECT collection, id, {body}, owner_id FROM universal_documents
+                "SELECT collection, id, owner_id FROM universal_documents
                  WHERE tenant_id = $1 AND (collection, id) IN ({})",
                 pairs(2, some.len())
             );
-            self.images(&sql, tenant, some, &mut found).await?;
+            self.owners(&sql, tenant, some, &mut found).await?;
         }
         let gone: Vec<_> = documents.iter().filter(|key| !found.contains_key(*key)).cloned().collect();
         for some in gone.chunks(200) {
             let keys = pairs(2, some.len());
             let deletions = |table, number, waiting| {
                 format!(
-                    "SELECT collection, doc_id, before, owner_before, {waiting}, {number} FROM {table}
+                    "SELECT collection, doc_id, owner_before, {waiting} AS waiting, {number} AS number FROM {table}
                      WHERE tenant_id = $1 AND op = 'delete' AND (collection, doc_id) IN ({keys})"
                 )
             };
-            // The last deletion of an id comes last and stands over earlier ones. One that waits for its
-            // number is looked up in the same statement, so that none slips through between two.
-            let mut sql = deletions("universal_changes", "seq", 0);
+            // One that waits for its number is looked up in the same statement, so that none slips
+            // through between two.
+            let mut deleted = deletions("universal_changes", "seq", 0);
             if self.database.dialect() == Dialect::Postgres {
-                sql = format!("{sql} UNION ALL {}", deletions("universal_outbox", "id", 1));
+                deleted = format!("{deleted} UNION ALL {}", deletions("universal_outbox", "id", 1));
             }
-            sql.push_str(" ORDER BY 5, 6");
-            self.images(&sql, tenant, some, &mut found).await?;
+            let sql = format!(
+                "SELECT collection, doc_id, owner_before FROM (
+                    SELECT deleted.*, row_number() OVER (
+                        PARTITION BY collection, doc_id ORDER BY waiting DESC, number DESC) AS age
+                    FROM ({deleted}) AS deleted
+                 ) AS last WHERE age = 1"
+            );
+            self.owners(&sql, tenant, some, &mut found).await?;
         }
         Ok(documents.iter().map(|key| found.get(key).cloned()).collect())
     }
@@ -232,12 +247,12 @@ impl SqlFeed {
             .await
     }
 
-    async fn images(
+    async fn owners(
         &self,
         sql: &str,
         tenant: &TenantId,
         keys: &[(CollectionName, DocumentId)],
-        found: &mut std::collections::HashMap<(CollectionName, DocumentId), Image>,
+        found: &mut HashMap<(CollectionName, DocumentId), Present>,
     ) -> Result<()> {
         let mut values: Vec<Value> = vec![tenant.as_str().into()];
         for (collection, id) in keys {
@@ -247,9 +262,8 @@ impl SqlFeed {
         for row in self.database.all(sql, values).await? {
             let key =
                 (CollectionName::trusted(column::<String>(&row, 0)?), DocumentId::trusted(column::<String>(&row, 1)?));
-            if let Some(image) = image(column(&row, 2)?, column(&row, 3)?) {
-                found.insert(key, image);
-            }
+            let owner: Option<String> = column(&row, 2)?;
+            found.insert(key, Present::owned_by(owner.map(UserId::trusted)));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! One statement and its bound values on any connection.
 
-use sea_orm::{ConnectionTrait, QueryResult, Statement, TryGetable, Value};
+use futures_util::StreamExt as _;
+use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait, TryGetable, Value};
 
 use crate::{
     drivers::sql::{dialect::Dialect, error::from_db},
@@ -16,6 +17,29 @@ pub(crate) async fn all(
 ) -> Result<Vec<QueryResult>> {
     let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
     connection.query_all_raw(statement).await.map_err(from_db)
+}
+
+/// The rows of a query until their sizes reach `bytes`, one at least; and whether there were more.
+pub(crate) async fn some(
+    connection: &(impl ConnectionTrait + StreamTrait),
+    dialect: Dialect,
+    sql: &str,
+    values: Vec<Value>,
+    bytes: usize,
+    size: impl Fn(&QueryResult) -> Result<usize> + Send,
+) -> Result<(Vec<QueryResult>, bool)> {
+    let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
+    let mut found = std::pin::pin!(connection.stream_raw(statement).await.map_err(from_db)?);
+    let (mut rows, mut total) = (Vec::new(), 0_usize);
+    while let Some(row) = found.next().await {
+        if total >= bytes {
+            return Ok((rows, true));
+        }
+        let row = row.map_err(from_db)?;
+        total = total.saturating_add(size(&row)?);
+        rows.push(row);
+    }
+    Ok((rows, false))
 }
 
 /// The first row of a query.

@@ -209,7 +209,13 @@ impl Connection {
                     self.reopening.pop();
                     self.subscriptions.add(reference, wanted, subscription);
                 }
-                Err(error) if error.is_retryable() => tokio::time::sleep(PAUSE).await,
+                Err(error) if error.is_retryable() => {
+                    let closing = self.state.closing.clone();
+                    tokio::select! {
+                        () = closing.cancelled() => return Err(End::Stopping),
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
                 Err(error) => return Err(End::Unauthenticated(error)),
             }
         }

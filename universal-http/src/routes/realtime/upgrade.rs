@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -15,7 +15,7 @@ use universal_core::{
 use super::{connection::Connection, websocket};
 use crate::{
     context::Context,
-    middleware::catch_panic::said,
+    middleware::{catch_panic::said, origin},
     response::{self, Response},
 };
 
@@ -26,7 +26,7 @@ const HANDOVER: Duration = Duration::from_secs(10);
 pub(super) async fn upgrade(service: Arc<dyn Realtime>, mut cx: Context) -> Result<Response> {
     cx.no_query()?;
     let key = key(cx.headers())?.clone();
-    check_origin(&cx)?;
+    origin::check(&cx)?;
     if cx.state().closing.is_cancelled() {
         return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
     }
@@ -81,28 +81,4 @@ fn key(headers: &HeaderMap) -> Result<&HeaderValue> {
     key.ok_or_else(|| {
         Error::invalid("invalid-handshake", "Sec-WebSocket-Key is 16 bytes in base64").with_field("Sec-WebSocket-Key")
     })
-}
-
-/// A browser sends the host's cookies with a handshake from any page, so where they made the caller, the page must be
-/// the host's own. A token in a header or a frame no foreign page can have.
-fn check_origin(cx: &Context) -> Result<()> {
-    if cx.caller().is_anonymous() || cx.token().is_some() {
-        return Ok(());
-    }
-    let Some(origin) = cx.headers().get(header::ORIGIN) else { return Ok(()) };
-    let origin: Option<Uri> = origin.to_str().ok().and_then(|text| text.parse().ok());
-    let page = origin.as_ref().and_then(Uri::authority).map(|authority| authority.as_str());
-    let configured = cx.state().public_url.as_deref().and_then(|url| url.parse::<Uri>().ok());
-    let own = match &configured {
-        Some(url) => url.authority().map(|authority| authority.as_str()),
-        None => cx.headers().get(header::HOST).and_then(|host| host.to_str().ok()),
-    };
-    match (page, own) {
-        (Some(page), Some(own)) if page.eq_ignore_ascii_case(own) => Ok(()),
-        _ => Err(Error::new(
-            ErrorKind::Forbidden,
-            "foreign-origin",
-            "a page of another origin may not connect with these cookies",
-        )),
-    }
 }

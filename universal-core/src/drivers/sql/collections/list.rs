@@ -143,9 +143,10 @@ impl Statement {
         Ok(())
     }
 
-    /// The page that the rows make: one row more than the limit says that there is another page.
-    pub(super) fn page(&self, found: &[QueryResult], cursors: &CursorKey) -> Result<Page<Document>> {
-        let more = found.len() > self.limit;
+    /// The page that the rows make. That it was `cut`, or one row more than the limit, says that there
+    /// is another page.
+    pub(super) fn page(&self, found: &[QueryResult], cut: bool, cursors: &CursorKey) -> Result<Page<Document>> {
+        let more = cut || found.len() > self.limit;
         let rows = found.iter().take(self.limit);
         let documents: Result<Vec<_>> = rows.map(|row| rows::document(self.dialect, &self.collection, row)).collect();
         let mut items = documents?;

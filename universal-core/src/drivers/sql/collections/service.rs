@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sea_orm::QueryResult;
 
 use crate::{
     caller::Caller,
@@ -27,6 +28,9 @@ use crate::{
     page::{Page, Snapshot},
     transaction::Transaction,
 };
+
+/// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
@@ -115,8 +119,9 @@ impl Collections for SqlCollections {
         let cursor = self.head(caller.tenant()).await?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
-        let found = self.database.all(statement.sql(), statement.values()).await?;
-        Ok(Snapshot { value: statement.page(&found, &self.cursors)?, cursor })
+        let body = |row: &QueryResult| column::<String>(row, 1).map(|body| body.len());
+        let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
+        Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
     }
 }
 

@@ -29,10 +29,11 @@ pub(super) async fn insert(write: &mut Write<'_>, new: &NewJob) -> Result<Job> {
         }
         let Some(key) = &new.unique_key else { break };
         let sql = format!(
-            "SELECT {COLUMNS} FROM universal_jobs WHERE tenant_id = $1 AND function = $2 AND unique_key = $3 \
-             AND state IN ('queued', 'running')"
+            "SELECT {COLUMNS} FROM universal_jobs WHERE tenant_id = $1 AND function = $2 \
+             AND coalesce(owner_id, '') = $3 AND unique_key = $4 AND state IN ('queued', 'running')"
         );
-        let values = vec![new.tenant.as_str().into(), new.function.as_str().into(), key.as_str().into()];
+        let owner = new.owner.as_ref().map_or("", |owner| owner.as_str());
+        let values = vec![new.tenant.as_str().into(), new.function.as_str().into(), owner.into(), key.as_str().into()];
         if let Some(row) = write.one(&sql, values).await? {
             return row::job(&row);
         }
@@ -122,7 +123,8 @@ pub(super) async fn retry(write: &mut Write<'_>, tenant: &TenantId, id: &JobId, 
     let now = write.dialect().now();
     let values: Vec<Value> = vec![tenant.as_str().into(), id.as_str().into(), i64::from(attempts).into()];
     let taken = "SELECT 1 FROM universal_jobs AS mine JOIN universal_jobs AS other ON other.tenant_id = mine.tenant_id \
-            AND other.function = mine.function AND other.unique_key = mine.unique_key AND other.id <> mine.id \
+            AND other.function = mine.function AND coalesce(other.owner_id, '') = coalesce(mine.owner_id, '') \
+            AND other.unique_key = mine.unique_key AND other.id <> mine.id \
             AND other.state IN ('queued', 'running') \
          WHERE mine.tenant_id = $1 AND mine.id = $2";
     if write.one(taken, vec![tenant.as_str().into(), id.as_str().into()]).await?.is_some() {

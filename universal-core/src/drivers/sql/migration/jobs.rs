@@ -30,7 +30,7 @@ CREATE TABLE universal_jobs (
     finished_at bigint,
     PRIMARY KEY (tenant_id, id)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
-CREATE UNIQUE INDEX universal_jobs_unique ON universal_jobs (tenant_id, function, unique_key)
+CREATE UNIQUE INDEX universal_jobs_unique ON universal_jobs (tenant_id, function, coalesce(owner_id, ''), unique_key)
     WHERE unique_key IS NOT NULL AND state IN ('queued', 'running');
 CREATE INDEX universal_jobs_owner ON universal_jobs (tenant_id, owner_id, id) WHERE owner_id IS NOT NULL;
 CREATE INDEX universal_jobs_due ON universal_jobs (priority DESC, run_at, id) WHERE state = 'queued';
@@ -62,7 +62,7 @@ CREATE TABLE universal_jobs (
     finished_at INTEGER,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE UNIQUE INDEX universal_jobs_unique ON universal_jobs (tenant_id, function, unique_key)
+CREATE UNIQUE INDEX universal_jobs_unique ON universal_jobs (tenant_id, function, coalesce(owner_id, ''), unique_key)
     WHERE unique_key IS NOT NULL AND state IN ('queued', 'running');
 CREATE INDEX universal_jobs_owner ON universal_jobs (tenant_id, owner_id, id) WHERE owner_id IS NOT NULL;
 CREATE INDEX universal_jobs_due ON universal_jobs (priority DESC, run_at, id) WHERE state = 'queued';
