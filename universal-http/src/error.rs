@@ -61,11 +61,6 @@ pub(crate) fn into_response(error: &Error, request_id: &str) -> Response {
         };
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
-    if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
-        // The rest of the body is not read, so this connection can serve no other request; a client that is not told
-        // sends its next one into it and gets no answer. (HTTP/2 ends the stream alone, and hyper leaves this out.)
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     if status == StatusCode::UPGRADE_REQUIRED {
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
