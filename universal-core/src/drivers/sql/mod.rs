@@ -1,6 +1,6 @@
 //! SQLite and PostgreSQL through sea-orm.
 //!
-//! Every subject has its statements in a file or folder of its own; they share [`connection`] (how to
+//! Every subject has its statements in a file or folder of its own; they share `connection` (how to
 //! read), `write` (how to write) and `dialect` (what differs).
 
 pub(crate) mod auth;
