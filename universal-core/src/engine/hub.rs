@@ -1,7 +1,7 @@
 //! From the feed to this node's subscribers.
 //!
 //! One task reads the feeds of all tenants that have subscribers here: at once when the bus rings,
-//! and by polling when it does not. Each tenant's recent changes stand in a `Log` that its
+//! and by polling when it does not. Each tenant's recent changes stand in a log that its
 //! subscribers read at their own pace.
 
 use std::{
