@@ -1,11 +1,15 @@
 //! The rows of objects.
 
 use async_trait::async_trait;
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 
 use crate::{
     clock::Timestamp,
-    drivers::sql::{connection::Database, statement::column, write::Write},
+    drivers::sql::{
+        connection::Database,
+        statement::{Row, column},
+        write::Write,
+    },
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
     storage::{
@@ -308,7 +312,7 @@ fn size_column(size: u64) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
 
-fn entry(row: &QueryResult) -> Result<Entry> {
+fn entry(row: &Row) -> Result<Entry> {
     // What was checked when it was written is checked again: a row that somebody changed by hand
     // must not become a name that the rest of the crate trusts.
     let stored = |error: Error| Error::internal(error);

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, QueryResult, TransactionTrait as _, Value};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionTrait as _, Value};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -13,7 +13,7 @@ use crate::{
     drivers::sql::{
         dialect::Dialect,
         error::{broken_transaction, from_commit, from_db, is_serialization_failure, shutting_down},
-        statement,
+        statement::{self, Row},
         transaction::inside_transaction,
         write::{Effects, Write},
     },
@@ -90,7 +90,7 @@ impl Database {
     }
 
     /// All rows of a query, outside any transaction.
-    pub(crate) async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>> {
+    pub(crate) async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         statement::all(&self.0.connection, self.0.dialect, sql, values).await
     }
 
@@ -100,13 +100,13 @@ impl Database {
         sql: &str,
         values: Vec<Value>,
         bytes: usize,
-        size: impl Fn(&QueryResult) -> Result<usize> + Send,
-    ) -> Result<(Vec<QueryResult>, bool)> {
+        size: impl Fn(&Row) -> Result<usize> + Send,
+    ) -> Result<(Vec<Row>, bool)> {
         statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
     }
 
     /// The first row of a query, outside any transaction.
-    pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
+    pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         statement::one(&self.0.connection, self.0.dialect, sql, values).await
     }
 

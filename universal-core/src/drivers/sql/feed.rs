@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait as _, QueryResult, TransactionTrait as _, Value};
+use sea_orm::{ConnectionTrait as _, TransactionTrait as _, Value};
 
 use crate::{
     clock::Timestamp,
@@ -11,7 +11,7 @@ use crate::{
         connection::Database,
         dialect::Dialect,
         error::{from_commit, from_db},
-        statement::{self, column},
+        statement::{self, Row, column},
         write::Write,
     },
     error::{Error, Result},
@@ -379,7 +379,7 @@ fn image(body: Option<String>, owner: Option<String>) -> Option<Image> {
     Some(Image { body: body?.into(), owner: owner.map(UserId::trusted) })
 }
 
-fn change(row: &QueryResult) -> Result<Change> {
+fn change(row: &Row) -> Result<Change> {
     let optional = |index: usize| column::<Option<String>>(row, index);
     let before = image(optional(8)?, optional(6)?);
     let after = image(optional(9)?, optional(7)?);

@@ -1,12 +1,15 @@
 //! One statement and its bound values on any connection.
 
 use futures_util::StreamExt as _;
-use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait, TryGetable, Value};
+use sea_orm::{ConnectionTrait, Statement, StreamTrait, TryGetable, Value};
 
 use crate::{
     drivers::sql::{dialect::Dialect, error::from_db},
     error::Result,
 };
+
+/// A row of a query; its columns are read by [`column`].
+pub(crate) type Row = sea_orm::QueryResult;
 
 /// All rows of a query.
 pub(crate) async fn all(
@@ -14,7 +17,7 @@ pub(crate) async fn all(
     dialect: Dialect,
     sql: &str,
     values: Vec<Value>,
-) -> Result<Vec<QueryResult>> {
+) -> Result<Vec<Row>> {
     let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
     connection.query_all_raw(statement).await.map_err(from_db)
 }
@@ -26,8 +29,8 @@ pub(crate) async fn some(
     sql: &str,
     values: Vec<Value>,
     bytes: usize,
-    size: impl Fn(&QueryResult) -> Result<usize> + Send,
-) -> Result<(Vec<QueryResult>, bool)> {
+    size: impl Fn(&Row) -> Result<usize> + Send,
+) -> Result<(Vec<Row>, bool)> {
     let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
     let mut found = std::pin::pin!(connection.stream_raw(statement).await.map_err(from_db)?);
     let (mut rows, mut total) = (Vec::new(), 0_usize);
@@ -48,7 +51,7 @@ pub(crate) async fn one(
     dialect: Dialect,
     sql: &str,
     values: Vec<Value>,
-) -> Result<Option<QueryResult>> {
+) -> Result<Option<Row>> {
     let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
     connection.query_one_raw(statement).await.map_err(from_db)
 }
@@ -65,6 +68,6 @@ pub(crate) async fn execute(
 }
 
 /// The column at `index` of a row.
-pub(crate) fn column<T: TryGetable>(row: &QueryResult, index: usize) -> Result<T> {
+pub(crate) fn column<T: TryGetable>(row: &Row, index: usize) -> Result<T> {
     row.try_get_by_index(index).map_err(from_db)
 }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-use sea_orm::{DatabaseTransaction, QueryResult, Value};
+use sea_orm::{DatabaseTransaction, Value};
 
 use crate::{
-    drivers::sql::{dialect::Dialect, statement},
+    drivers::sql::{
+        dialect::Dialect,
+        statement::{self, Row},
+    },
     error::Result,
     id::TenantId,
 };
@@ -52,7 +55,7 @@ impl<'t> Write<'t> {
     }
 
     /// The first row of a query or of a statement with `RETURNING`.
-    pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<QueryResult>> {
+    pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         let attempt = self.effects.attempt();
         let row = statement::one(self.connection, self.dialect, sql, values).await?;
         self.effects.answered(attempt, row.is_some() && !is_read(sql));
@@ -60,7 +63,7 @@ impl<'t> Write<'t> {
     }
 
     /// All rows of a query or of a statement with `RETURNING`.
-    pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<QueryResult>> {
+    pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let attempt = self.effects.attempt();
         let rows = statement::all(self.connection, self.dialect, sql, values).await?;
         self.effects.answered(attempt, !rows.is_empty() && !is_read(sql));

@@ -1,11 +1,15 @@
 //! The statements about sessions. A session that has ended has no row.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 
 use crate::{
     auth::{options::AuthOptions, refresh_token::RefreshToken, rotation::Rotation},
     clock::Timestamp,
-    drivers::sql::{connection::Database, statement::column, write::Write},
+    drivers::sql::{
+        connection::Database,
+        statement::{Row, column},
+        write::Write,
+    },
     error::{Error, Result},
     id::{TenantId, UserId},
 };
@@ -103,7 +107,7 @@ fn recent_text(rotation: &Rotation) -> Result<String> {
     serde_json::to_string(&rotation.recent).map_err(Error::internal)
 }
 
-fn session(row: &QueryResult) -> Result<Session> {
+fn session(row: &Row) -> Result<Session> {
     let recent: String = column(row, 3)?;
     Ok(Session {
         id: column(row, 0)?,

@@ -1,6 +1,6 @@
 //! The statements about accounts.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 
 use crate::{
     auth::{
@@ -8,7 +8,11 @@ use crate::{
         user::{Profile, User},
     },
     clock::Timestamp,
-    drivers::sql::{connection::Database, statement::column, write::Write},
+    drivers::sql::{
+        connection::Database,
+        statement::{Row, column},
+        write::Write,
+    },
     error::{Error, Result},
     id::{TenantId, UserId},
 };
@@ -118,7 +122,7 @@ fn roles_text(roles: &[String]) -> Result<String> {
     serde_json::to_string(roles).map_err(Error::internal)
 }
 
-fn account(row: &QueryResult) -> Result<Account> {
+fn account(row: &Row) -> Result<Account> {
     let email: String = column(row, 1)?;
     let id: String = column(row, 0)?;
     let roles: String = column(row, 2)?;

@@ -1,6 +1,6 @@
 //! Lists: filter, order and page as one statement.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 use serde_json::Value as Json;
 
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         collections::rows,
         dialect::Dialect,
         lower::{Lowered, lower, sort_bounds, sort_terms},
+        statement::Row,
     },
     error::{Error, Result},
     expr::{Environment, Field},
@@ -145,7 +146,7 @@ impl Statement {
 
     /// The page that the rows make. That it was `cut`, or one row more than the limit, says that there
     /// is another page.
-    pub(super) fn page(&self, found: &[QueryResult], cut: bool, cursors: &CursorKey) -> Result<Page<Document>> {
+    pub(super) fn page(&self, found: &[Row], cut: bool, cursors: &CursorKey) -> Result<Page<Document>> {
         let more = cut || found.len() > self.limit;
         let rows = found.iter().take(self.limit);
         let documents: Result<Vec<_>> = rows.map(|row| rows::document(self.dialect, &self.collection, row)).collect();

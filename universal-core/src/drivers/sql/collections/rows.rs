@@ -1,11 +1,15 @@
 //! Rows of documents.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 
 use crate::{
     clock::Timestamp,
     collections::document::{Document, Revision},
-    drivers::sql::{dialect::Dialect, statement::column, write::Write},
+    drivers::sql::{
+        dialect::Dialect,
+        statement::{Row, column},
+        write::Write,
+    },
     error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::restore,
@@ -20,7 +24,7 @@ pub(super) fn columns(dialect: Dialect) -> String {
 }
 
 /// The document in a row of [`columns`].
-pub(super) fn document(dialect: Dialect, collection: &CollectionName, row: &QueryResult) -> Result<Document> {
+pub(super) fn document(dialect: Dialect, collection: &CollectionName, row: &Row) -> Result<Document> {
     let mut body: String = column(row, 1)?;
     if dialect == Dialect::Postgres {
         body = restore(body);

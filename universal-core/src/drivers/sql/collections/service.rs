@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sea_orm::QueryResult;
 
 use crate::{
     caller::Caller,
@@ -21,7 +20,7 @@ use crate::{
     drivers::sql::{
         collections::{list, rows, write},
         connection::Database,
-        statement::column,
+        statement::{Row, column},
     },
     error::{Error, Result},
     id::{CollectionName, DocumentId, TenantId},
@@ -119,7 +118,7 @@ impl Collections for SqlCollections {
         let cursor = self.head(caller.tenant()).await?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
-        let body = |row: &QueryResult| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
     }

@@ -1,10 +1,10 @@
 //! A job's row.
 
-use sea_orm::{QueryResult, Value};
+use sea_orm::Value;
 
 use crate::{
     clock::Timestamp,
-    drivers::sql::statement::column,
+    drivers::sql::statement::{Row, column},
     error::{Error, Result},
     id::{TenantId, UserId},
     jobs::{FunctionName, Job, JobFailure, JobId, Lease},
@@ -32,7 +32,7 @@ pub(super) fn held(lease: &Lease) -> Vec<Value> {
 }
 
 /// Reads [`COLUMNS`].
-pub(super) fn job(row: &QueryResult) -> Result<Job> {
+pub(super) fn job(row: &Row) -> Result<Job> {
     let text = |index: usize| column::<String>(row, index);
     let optional = |index: usize| column::<Option<String>>(row, index);
     let number = |index: usize| column::<i64>(row, index);
