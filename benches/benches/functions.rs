@@ -18,7 +18,7 @@ use universal_core::{
     collections::{Document, ListQuery, NewDocument, Precondition, Sort, decide, document::Revision, patch},
     cursor::Cursor,
     error::Result,
-    expr::{Environment, Expression, Field, Scope},
+    expr::{CallerFacts, Environment, Expression, Field, Scope},
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::{Object, order},
     secret::MasterKey,
@@ -80,7 +80,7 @@ fn expressions(criterion: &mut Criterion) -> Result<()> {
     let environment = Environment::new("tea", object.as_map())
         .with_owner(Some(owner))
         .with_moments(moment, moment)
-        .with_caller(Some(owner));
+        .with_caller(CallerFacts::nobody().with_id(Some(owner)));
     let (simple, long) = ("done == false", FILTER);
     for (name, text) in [("simple", simple), ("long", long)] {
         let expression = Expression::parse(text, Scope::Filter)?;

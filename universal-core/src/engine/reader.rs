@@ -19,7 +19,7 @@ use crate::{
         log::{Entry, Found, Log},
     },
     error::{Error, ErrorKind, Result},
-    expr::{Environment, Field, Truth},
+    expr::{Environment, Field, Known, Truth},
     id::{CollectionName, DocumentId},
     realtime::{
         change::{Change, Image, Operation},
@@ -79,15 +79,12 @@ impl View {
             return false;
         }
         let (Some(filter), Some(members)) = (&self.subscribe.filter, members) else { return true };
-        let environment = Environment {
-            id: change.id.as_str(),
-            document: members,
-            owner: image.owner.as_ref().map(|owner| owner.as_str()),
-            revision: &change.revision,
-            created_at: change.created_at,
-            updated_at: change.at,
-            caller: self.caller.user_id().map(|user| user.as_str()),
-        };
+        // `now` is the moment of the change: a replay judges it as it was judged live.
+        let environment = Environment::new(change.id.as_str(), members)
+            .with_owner(image.owner.as_ref().map(|owner| owner.as_str()))
+            .with_revision(&change.revision)
+            .with_moments(change.created_at, change.at)
+            .with_known(Known::of(&self.caller, change.at));
         filter.evaluate(&environment) == Truth::True
     }
 

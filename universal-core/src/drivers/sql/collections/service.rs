@@ -117,7 +117,8 @@ impl Collections for SqlCollections {
         let visible = rule::visible(caller)?;
         let cursor = self.head(caller.tenant()).await?;
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
+        let now = self.clock.now();
+        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
         let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
