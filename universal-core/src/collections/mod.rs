@@ -6,9 +6,13 @@
 
 pub mod decide;
 pub mod document;
+#[expect(dead_code, reason = "wip")]
+pub(crate) mod index;
 pub(crate) mod list_cursor;
 pub mod operation;
 pub mod patch;
+#[expect(dead_code, reason = "wip")]
+pub(crate) mod plan;
 pub mod query;
 pub mod rule;
 pub mod service;

@@ -7,6 +7,7 @@
 
 mod canonical;
 pub(crate) mod envelope;
+pub(crate) mod key;
 mod limits;
 pub(crate) mod number;
 mod object;
