@@ -1,5 +1,7 @@
 //! Documents in SQL.
 
+#[cfg(feature = "postgres")]
+mod coalesce;
 mod configurations;
 mod list;
 mod rows;
