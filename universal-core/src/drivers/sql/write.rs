@@ -4,6 +4,8 @@ use std::fmt;
 
 use sea_orm::{DatabaseTransaction, Value};
 
+#[cfg(feature = "sqlite")]
+use crate::drivers::sql::sqlite::connection::NativeConnection;
 use crate::{
     drivers::sql::{
         dialect::Dialect,
@@ -15,9 +17,18 @@ use crate::{
 
 /// Statements inside a transaction that somebody else begins and ends.
 pub(crate) struct Write<'t> {
-    connection: &'t DatabaseTransaction,
+    connection: Link<'t>,
     dialect: Dialect,
     effects: &'t mut Effects,
+}
+
+/// Where the statements run.
+enum Link<'t> {
+    /// In a transaction of sea-orm: PostgreSQL, and one that a host runs its own SQL in.
+    Orm(&'t DatabaseTransaction),
+    /// On SQLite's writer, whose thread polls the operation: its statements answer at once.
+    #[cfg(feature = "sqlite")]
+    Native(&'t mut NativeConnection),
 }
 
 /// What a transaction did that matters to others after its commit.
@@ -38,7 +49,13 @@ pub(crate) struct Effects {
 
 impl<'t> Write<'t> {
     pub(crate) fn new(connection: &'t DatabaseTransaction, dialect: Dialect, effects: &'t mut Effects) -> Self {
-        Self { connection, dialect, effects }
+        Self { connection: Link::Orm(connection), dialect, effects }
+    }
+
+    /// Statements on SQLite's writer.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn native(connection: &'t mut NativeConnection, effects: &'t mut Effects) -> Self {
+        Self { connection: Link::Native(connection), dialect: Dialect::Sqlite, effects }
     }
 
     /// Which SQL is spoken.
@@ -49,7 +66,11 @@ impl<'t> Write<'t> {
     /// Runs a statement; answers how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let attempt = self.effects.attempt();
-        let changed = statement::execute(self.connection, self.dialect, sql, values).await?;
+        let changed = match &mut self.connection {
+            Link::Orm(connection) => statement::execute(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection) => connection.execute(sql, &values)?,
+        };
         self.effects.answered(attempt, changed > 0);
         Ok(changed)
     }
@@ -57,7 +78,11 @@ impl<'t> Write<'t> {
     /// The first row of a query or of a statement with `RETURNING`.
     pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         let attempt = self.effects.attempt();
-        let row = statement::one(self.connection, self.dialect, sql, values).await?;
+        let row = match &mut self.connection {
+            Link::Orm(connection) => statement::one(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection) => connection.one(sql, &values)?,
+        };
         self.effects.answered(attempt, row.is_some() && !is_read(sql));
         Ok(row)
     }
@@ -65,7 +90,11 @@ impl<'t> Write<'t> {
     /// All rows of a query or of a statement with `RETURNING`.
     pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let attempt = self.effects.attempt();
-        let rows = statement::all(self.connection, self.dialect, sql, values).await?;
+        let rows = match &mut self.connection {
+            Link::Orm(connection) => statement::all(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection) => connection.all(sql, &values)?,
+        };
         self.effects.answered(attempt, !rows.is_empty() && !is_read(sql));
         Ok(rows)
     }

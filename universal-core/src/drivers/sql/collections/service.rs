@@ -20,7 +20,7 @@ use crate::{
     drivers::sql::{
         collections::{list, rows, write},
         connection::Database,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
     error::{Error, Result},
     id::{CollectionName, DocumentId, TenantId},
@@ -118,7 +118,7 @@ impl Collections for SqlCollections {
         let cursor = self.head(caller.tenant()).await?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
     }
