@@ -7,5 +7,6 @@
 pub(in crate::drivers::sql) mod bind;
 pub(in crate::drivers::sql) mod cell;
 pub(in crate::drivers::sql) mod connection;
+pub(in crate::drivers::sql) mod lender;
 pub(in crate::drivers::sql) mod readers;
 pub(in crate::drivers::sql) mod writer;

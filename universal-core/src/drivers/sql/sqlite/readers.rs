@@ -35,6 +35,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// How long a query may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How many bytes a row counts for.
+type Size = Box<dyn Fn(&Row) -> Result<usize> + Send>;
+
 /// What a query is asked for.
 pub(in crate::drivers::sql) enum Want {
     /// Its first row.
@@ -42,7 +45,7 @@ pub(in crate::drivers::sql) enum Want {
     /// All of its rows.
     All,
     /// Its rows until their sizes reach so many bytes.
-    Bytes(usize, Box<dyn Fn(&Row) -> Result<usize> + Send>),
+    Bytes(usize, Size),
 }
 
 /// The rows of a query, and whether there were more.

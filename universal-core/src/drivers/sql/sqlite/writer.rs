@@ -11,10 +11,6 @@
 use std::{fmt, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait as _,
-};
 use sqlx::SqlitePool;
 use tokio::{
     runtime::Handle,
@@ -25,8 +21,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     drivers::sql::{
         connection::Signals,
-        error::{broken_transaction, from_db, from_sqlite, from_sqlite_commit, shutting_down},
-        sqlite::connection::{NativeConnection, Place},
+        error::{broken_transaction, from_sqlite, from_sqlite_commit, shutting_down},
+        sqlite::{
+            connection::{NativeConnection, Place},
+            lender::{Grant, Lender},
+        },
         write::{Effects, Write},
     },
     error::{Error, ErrorKind, Result},
@@ -50,19 +49,6 @@ enum Request {
     Exclusive(oneshot::Sender<Result<Grant>>),
 }
 
-/// The writer's connection, lent for one transaction.
-pub(in crate::drivers::sql) struct Grant {
-    transaction: DatabaseTransaction,
-    lease: oneshot::Sender<()>,
-}
-
-impl Grant {
-    /// The open transaction, and the lease to give back when it has ended.
-    pub(in crate::drivers::sql) fn into_parts(self) -> (DatabaseTransaction, oneshot::Sender<()>) {
-        (self.transaction, self.lease)
-    }
-}
-
 impl Writer {
     /// Starts the writer of the file at `place`. What it lends comes from `pool`, which must hold one connection.
     ///
@@ -77,8 +63,7 @@ impl Writer {
     ) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let native = NativeConnection::open_writer(&place).map_err(from_sqlite)?;
-        let lent = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
-        let task = Loop { place, native, pool: pool.clone(), lent, signals, requests, stop };
+        let task = Loop { place, native, lender: Lender::new(pool.clone()), signals, requests, stop };
         let (runtime, token) = (Handle::current(), tasks.token());
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
         let run = move || {
@@ -186,8 +171,7 @@ where
 struct Loop {
     place: Place,
     native: NativeConnection,
-    pool: SqlitePool,
-    lent: DatabaseConnection,
+    lender: Lender,
     signals: Signals,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
@@ -216,45 +200,11 @@ impl Loop {
                     Request::Write(_) => {}
                     Request::Exclusive(grant) => {
                         self.commit_group(std::mem::take(&mut group)).await;
-                        self.lend(grant).await;
+                        self.lender.lend(grant).await;
                     }
                 }
             }
             self.commit_group(group).await;
-        }
-    }
-
-    /// Lends a connection and waits until the borrower has ended its transaction.
-    async fn lend(&self, grant: oneshot::Sender<Result<Grant>>) {
-        if grant.is_closed() {
-            return;
-        }
-        match self.begin_lent().await {
-            Err(error) => drop(grant.send(Err(error))),
-            Ok(transaction) => {
-                let (lease, returned) = oneshot::channel::<()>();
-                // The lease is given back after a clean end, or dropped, whatever became of the borrower.
-                if grant.send(Ok(Grant { transaction, lease })).is_err() || returned.await.is_err() {
-                    self.renew_lent().await;
-                }
-            }
-        }
-    }
-
-    async fn begin_lent(&self) -> Result<DatabaseTransaction> {
-        let options = TransactionOptions {
-            isolation_level: None,
-            access_mode: None,
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        };
-        self.lent.begin_with_options(options).await.map_err(from_db)
-    }
-
-    /// Replaces the connection that is lent: after a full disk or an I/O error SQLite has rolled back by
-    /// itself, and sqlx's count of open transactions can no longer be trusted.
-    async fn renew_lent(&self) {
-        if let Ok(connection) = self.pool.acquire().await {
-            let _ = connection.close().await;
         }
     }
 
