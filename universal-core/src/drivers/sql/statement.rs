@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait, TryGetable, 
 use crate::drivers::sql::sqlite::cell::{Cell, FromCell};
 use crate::{
     drivers::sql::{dialect::Dialect, error::from_db},
-    error::{Error, Result},
+    error::Result,
 };
 
 /// A row of a query; its columns are read by [`column`].
@@ -106,10 +106,9 @@ pub(crate) fn column<T: Column>(row: &Row, index: usize) -> Result<T> {
     match &row.0 {
         Source::Orm(row) => row.try_get_by_index(index).map_err(from_db),
         #[cfg(feature = "sqlite")]
-        Source::Cells(cells) => cells
-            .get(index)
-            .and_then(T::from_cell)
-            .ok_or_else(|| Error::internal(format!("column {index} holds another type than is expected"))),
+        Source::Cells(cells) => cells.get(index).and_then(T::from_cell).ok_or_else(|| {
+            crate::error::Error::internal(format!("column {index} holds another type than is expected"))
+        }),
     }
 }
 
@@ -119,7 +118,7 @@ pub(crate) fn text_length(row: &Row, index: usize) -> Result<usize> {
         #[cfg(feature = "sqlite")]
         Source::Cells(cells) => match cells.get(index) {
             Some(Cell::Text(text)) => Ok(text.len()),
-            _ => Err(Error::internal(format!("column {index} holds no text"))),
+            _ => Err(crate::error::Error::internal(format!("column {index} holds no text"))),
         },
         Source::Orm(_) => column::<String>(row, index).map(|text| text.len()),
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use sea_orm::{DatabaseTransaction, Value};
 
 #[cfg(feature = "sqlite")]
-use crate::drivers::sql::sqlite::connection::NativeConnection;
+use crate::drivers::sql::sqlite::{connection::NativeConnection, heads::Heads};
 use crate::{
     drivers::sql::{
         dialect::Dialect,
@@ -28,7 +28,18 @@ enum Link<'t> {
     Orm(&'t DatabaseTransaction),
     /// On SQLite's writer, whose thread polls the operation: its statements answer at once.
     #[cfg(feature = "sqlite")]
-    Native(&'t mut NativeConnection),
+    Native(&'t mut NativeConnection, &'t mut Heads),
+}
+
+/// Where a change gets its number from.
+#[cfg(feature = "sqlite")]
+pub(super) enum Numbering {
+    /// It has it.
+    Taken(i64),
+    /// The tenant has no feed.
+    NoFeed,
+    /// The statement that records it reads and raises the head.
+    ByStatement,
 }
 
 /// What a transaction did that matters to others after its commit.
@@ -54,8 +65,23 @@ impl<'t> Write<'t> {
 
     /// Statements on SQLite's writer.
     #[cfg(feature = "sqlite")]
-    pub(super) fn native(connection: &'t mut NativeConnection, effects: &'t mut Effects) -> Self {
-        Self { connection: Link::Native(connection), dialect: Dialect::Sqlite, effects }
+    pub(super) fn native(connection: &'t mut NativeConnection, heads: &'t mut Heads, effects: &'t mut Effects) -> Self {
+        Self { connection: Link::Native(connection, heads), dialect: Dialect::Sqlite, effects }
+    }
+
+    /// The number of a tenant's next change, if the transaction's end stores the feed's head: then nobody else
+    /// need do it. A transaction of sea-orm ends elsewhere.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn next_number(&mut self, tenant: &TenantId) -> Result<Numbering> {
+        let attempt = self.effects.attempt();
+        let number = match &mut self.connection {
+            Link::Orm(_) => Numbering::ByStatement,
+            Link::Native(connection, heads) => {
+                heads.next(connection, tenant)?.map_or(Numbering::NoFeed, Numbering::Taken)
+            }
+        };
+        self.effects.answered(attempt, false);
+        Ok(number)
     }
 
     /// Which SQL is spoken.
@@ -69,7 +95,7 @@ impl<'t> Write<'t> {
         let changed = match &mut self.connection {
             Link::Orm(connection) => statement::execute(*connection, self.dialect, sql, values).await?,
             #[cfg(feature = "sqlite")]
-            Link::Native(connection) => connection.execute(sql, &values)?,
+            Link::Native(connection, _) => connection.execute(sql, &values)?,
         };
         self.effects.answered(attempt, changed > 0);
         Ok(changed)
@@ -81,7 +107,7 @@ impl<'t> Write<'t> {
         let row = match &mut self.connection {
             Link::Orm(connection) => statement::one(*connection, self.dialect, sql, values).await?,
             #[cfg(feature = "sqlite")]
-            Link::Native(connection) => connection.one(sql, &values)?,
+            Link::Native(connection, _) => connection.one(sql, &values)?,
         };
         self.effects.answered(attempt, row.is_some() && !is_read(sql));
         Ok(row)
@@ -93,7 +119,7 @@ impl<'t> Write<'t> {
         let rows = match &mut self.connection {
             Link::Orm(connection) => statement::all(*connection, self.dialect, sql, values).await?,
             #[cfg(feature = "sqlite")]
-            Link::Native(connection) => connection.all(sql, &values)?,
+            Link::Native(connection, _) => connection.all(sql, &values)?,
         };
         self.effects.answered(attempt, !rows.is_empty() && !is_read(sql));
         Ok(rows)

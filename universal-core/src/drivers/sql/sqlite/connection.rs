@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -26,8 +26,9 @@ use crate::{
 const STATEMENTS: usize = 200;
 /// How long a connection waits for a lock that another holds.
 const BUSY: Duration = Duration::from_secs(5);
-/// After how many steps of SQLite's machine (a millisecond's, about) a statement's time is looked at.
-const STEPS: i32 = 10_000;
+/// After how many steps of SQLite's machine (tens of microseconds, if no disk is waited for) a statement's time is
+/// looked at.
+const STEPS: i32 = 1000;
 
 /// Which file is opened, and how.
 #[derive(Clone, Debug)]
@@ -65,18 +66,19 @@ impl NativeConnection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let inner = Connection::open_with_flags(&place.path, flags)?;
         inner.pragma_update(None, "synchronous", place.synchronous)?;
-        Self::set_up(inner, Arc::new(AtomicBool::new(false)))
+        Self::set_up(inner, || false)
     }
 
-    /// Opens a connection that cannot write. What it runs is given up when `stop` is set.
-    pub(super) fn open_reader(place: &Place, stop: Arc<AtomicBool>) -> rusqlite::Result<Self> {
+    /// Opens a connection that cannot write. A statement that takes long asks `is_over` again and again whether it shall
+    /// be given up.
+    pub(super) fn open_reader(place: &Place, is_over: impl FnMut() -> bool + Send + 'static) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let inner = Connection::open_with_flags(&place.path, flags)?;
         inner.pragma_update(None, "query_only", true)?;
-        Self::set_up(inner, stop)
+        Self::set_up(inner, is_over)
     }
 
-    fn set_up(inner: Connection, stop: Arc<AtomicBool>) -> rusqlite::Result<Self> {
+    fn set_up(inner: Connection, mut is_over: impl FnMut() -> bool + Send + 'static) -> rusqlite::Result<Self> {
         inner.busy_timeout(BUSY)?;
         inner.pragma_update(None, "foreign_keys", true)?;
         inner.pragma_update(None, "cache_size", -16_384)?;
@@ -84,7 +86,7 @@ impl NativeConnection {
         inner.set_prepared_statement_cache_capacity(STATEMENTS);
         let limit = Arc::new(Limit { begin: Instant::now(), deadline: AtomicU64::new(u64::MAX) });
         let watched = Arc::clone(&limit);
-        inner.progress_handler(STEPS, Some(move || stop.load(Ordering::Relaxed) || watched.is_over()))?;
+        inner.progress_handler(STEPS, Some(move || is_over() || watched.is_over()))?;
         Ok(Self { inner, limit })
     }
 

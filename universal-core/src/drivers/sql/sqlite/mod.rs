@@ -7,6 +7,7 @@
 pub(in crate::drivers::sql) mod bind;
 pub(in crate::drivers::sql) mod cell;
 pub(in crate::drivers::sql) mod connection;
+pub(in crate::drivers::sql) mod heads;
 pub(in crate::drivers::sql) mod lender;
 pub(in crate::drivers::sql) mod readers;
 pub(in crate::drivers::sql) mod writer;

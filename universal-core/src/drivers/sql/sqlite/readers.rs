@@ -1,7 +1,9 @@
 //! The threads that read.
 //!
-//! A query is put in one queue and answered by the thread that takes it; of the threads that have
-//! nothing to do, the one that worked last is woken, because its pages are warm.
+//! A query is put in one queue and answered by the thread that takes it. Most take microseconds, less
+//! than it costs to wake a thread: as long as one is awake, another is woken only if queries pile up or
+//! have waited a while, or when a query that takes long looks around (see [`Shared::relieve`]). Of the
+//! threads that rest, the one that worked last is woken, because its pages are warm.
 
 use std::{
     collections::VecDeque,
@@ -34,6 +36,12 @@ const QUEUE: usize = 4096;
 const WAIT: Duration = Duration::from_secs(2);
 /// How long a query may take.
 const LIMIT: Duration = Duration::from_secs(5);
+/// How many queries each thread that is awake may have before it before another is woken.
+const BACKLOG: usize = 8;
+/// How long a query may have waited before another thread is woken.
+const PATIENCE: Duration = Duration::from_micros(200);
+/// How often a thread that has nothing to do lets others run, and looks again, before it rests.
+const LOOKS: u32 = 2;
 
 /// How many bytes a row counts for.
 type Size = Box<dyn Fn(&Row) -> Result<usize> + Send>;
@@ -69,14 +77,25 @@ struct Shared {
     place: Place,
     state: Mutex<State>,
     /// Set when what still runs has to end.
-    stop: Arc<AtomicBool>,
+    stop: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Query>,
+    /// The threads that rest, and how many do not.
     idle: Vec<Thread>,
+    awake: usize,
     closed: bool,
+}
+
+impl State {
+    /// A thread to wake, if one rests.
+    fn wake(&mut self) -> Option<Thread> {
+        let thread = self.idle.pop()?;
+        self.awake += 1;
+        Some(thread)
+    }
 }
 
 impl Readers {
@@ -85,7 +104,8 @@ impl Readers {
     /// # Errors
     /// The system gives no thread.
     pub(in crate::drivers::sql) fn start(place: Place, count: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared { place, state: Mutex::default(), stop: Arc::default() });
+        let state = State { awake: count, ..State::default() };
+        let shared = Arc::new(Shared { place, state: Mutex::new(state), stop: AtomicBool::new(false) });
         let readers = Self { shared, threads: TaskTracker::new() };
         for _ in 0..count {
             let (shared, token) = (Arc::clone(&readers.shared), readers.threads.token());
@@ -131,13 +151,29 @@ impl Shared {
         if state.waiting.len() >= QUEUE {
             return Err(no_connection());
         }
+        let is_behind = state.awake == 0
+            || state.waiting.len() >= BACKLOG * state.awake
+            || state
+                .waiting
+                .front()
+                .is_some_and(|oldest| query.since.saturating_duration_since(oldest.since) > PATIENCE);
         state.waiting.push_back(query);
-        let woken = state.idle.pop();
+        let woken = if is_behind { state.wake() } else { None };
         drop(state);
         if let Some(thread) = woken {
             thread.unpark();
         }
         Ok(())
+    }
+
+    /// Wakes another thread if queries wait: called by one that is busy for longer.
+    fn relieve(&self) {
+        let mut state = self.state();
+        let woken = if state.waiting.is_empty() { None } else { state.wake() };
+        drop(state);
+        if let Some(thread) = woken {
+            thread.unpark();
+        }
     }
 
     fn close(&self) {
@@ -153,24 +189,35 @@ impl Shared {
     /// The next query, waited for; nothing when there will be no more.
     fn take(&self) -> Option<Query> {
         let me = thread::current();
-        let mut state = self.state();
+        let mut looks = 0;
         loop {
+            let mut state = self.state();
+            // Woken by nobody, it still stands in the list.
+            if let Some(at) = state.idle.iter().position(|thread| thread.id() == me.id()) {
+                state.idle.remove(at);
+                state.awake += 1;
+            }
             if let Some(query) = state.waiting.pop_front() {
                 return Some(query);
             }
             if state.closed {
                 return None;
             }
+            if looks < LOOKS {
+                drop(state);
+                looks += 1;
+                thread::yield_now();
+                continue;
+            }
             state.idle.push(me.clone());
+            state.awake -= 1;
             drop(state);
             thread::park();
-            state = self.state();
-            // Woken by nobody, it would stand in the list twice.
-            state.idle.retain(|thread| thread.id() != me.id());
+            looks = 0;
         }
     }
 
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         let mut connection = None;
         while let Some(query) = self.take() {
             if query.answer.is_closed() {
@@ -190,12 +237,18 @@ impl Shared {
         }
     }
 
-    fn run(&self, connection: &mut Option<NativeConnection>, query: &Query) -> Result<Found> {
+    fn run(self: &Arc<Self>, connection: &mut Option<NativeConnection>, query: &Query) -> Result<Found> {
         let connection = match connection {
             Some(connection) => connection,
             None => {
-                let opened = NativeConnection::open_reader(&self.place, Arc::clone(&self.stop));
-                connection.insert(opened.map_err(from_sqlite)?)
+                let shared = Arc::downgrade(self);
+                let look = move || {
+                    shared.upgrade().is_none_or(|shared| {
+                        shared.relieve();
+                        shared.stop.load(Ordering::Relaxed)
+                    })
+                };
+                connection.insert(NativeConnection::open_reader(&self.place, look).map_err(from_sqlite)?)
             }
         };
         connection.set_limit(LIMIT);

@@ -24,6 +24,7 @@ use crate::{
         error::{broken_transaction, from_sqlite, from_sqlite_commit, shutting_down},
         sqlite::{
             connection::{NativeConnection, Place},
+            heads::Heads,
             lender::{Grant, Lender},
         },
         write::{Effects, Write},
@@ -232,11 +233,11 @@ impl Loop {
             self.roll_back();
             return true;
         }
-        let mut effects = Effects::default();
+        let (mut effects, mut heads) = (Effects::default(), Heads::default());
         for member in group.iter_mut() {
             let mut own = Effects::default();
             self.native.set_limit(WRITE_LIMIT);
-            let succeeded = member.run(&mut Write::native(&mut self.native, &mut own)).await;
+            let succeeded = member.run(&mut Write::native(&mut self.native, &mut heads, &mut own)).await;
             if own.broken() || (!succeeded && own.wrote()) {
                 if succeeded {
                     member.fail(broken_transaction());
@@ -247,6 +248,11 @@ impl Loop {
             effects.merge(own);
         }
         if !effects.wrote() {
+            self.roll_back();
+            return true;
+        }
+        if let Err(error) = heads.store(&mut self.native) {
+            fail_all(group, &error);
             self.roll_back();
             return true;
         }
