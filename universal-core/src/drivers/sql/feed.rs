@@ -78,9 +78,10 @@ impl Write<'_> {
     async fn record_numbered(&mut self, tenant: &TenantId, mut values: Vec<Value>) -> Result<()> {
         let seq = match self.next_number(tenant)? {
             Numbering::NoFeed => return Err(unknown_tenant()),
-            Numbering::Taken(seq) => {
+            Numbering::Next(seq) => {
                 values.push(seq.into());
                 self.execute(RECORD_AS, values).await?;
+                self.took_number(tenant);
                 seq
             }
             Numbering::ByStatement => {

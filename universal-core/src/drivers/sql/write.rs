@@ -34,8 +34,8 @@ enum Link<'t> {
 /// Where a change gets its number from.
 #[cfg(feature = "sqlite")]
 pub(super) enum Numbering {
-    /// It has it.
-    Taken(i64),
+    /// It is this one, to be taken when the change stands.
+    Next(i64),
     /// The tenant has no feed.
     NoFeed,
     /// The statement that records it reads and raises the head.
@@ -69,6 +69,14 @@ impl<'t> Write<'t> {
         Self { connection: Link::Native(connection, heads), dialect: Dialect::Sqlite, effects }
     }
 
+    /// The number that [`Self::next_number`] gave is used.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn took_number(&mut self, tenant: &TenantId) {
+        if let Link::Native(_, heads) = &mut self.connection {
+            heads.took(tenant);
+        }
+    }
+
     /// The number of a tenant's next change, if the transaction's end stores the feed's head: then nobody else
     /// need do it. A transaction of sea-orm ends elsewhere.
     #[cfg(feature = "sqlite")]
@@ -77,7 +85,7 @@ impl<'t> Write<'t> {
         let number = match &mut self.connection {
             Link::Orm(_) => Numbering::ByStatement,
             Link::Native(connection, heads) => {
-                heads.next(connection, tenant)?.map_or(Numbering::NoFeed, Numbering::Taken)
+                heads.next(connection, tenant)?.map_or(Numbering::NoFeed, Numbering::Next)
             }
         };
         self.effects.answered(attempt, false);

@@ -2,6 +2,6 @@
 
 use crate::drivers::sql::migration::step::Step;
 
-pub(super) const STEP: Step = Step { name: "m0005_heads", postgres: "SELECT 1;", sqlite: SQLITE };
+pub(super) const STEP: Step = Step { name: "m0006_heads", postgres: "SELECT 1;", sqlite: SQLITE };
 
 const SQLITE: &str = "DROP TRIGGER universal_changes_head;";

@@ -31,20 +31,26 @@ impl Heads {
         connection: &mut NativeConnection,
         tenant: &TenantId,
     ) -> Result<Option<i64>> {
-        if let Some(head) = self.0.iter_mut().find(|head| head.tenant == *tenant) {
-            head.now += 1;
-            return Ok(Some(head.now));
+        if let Some(head) = self.0.iter().find(|head| head.tenant == *tenant) {
+            return Ok(Some(head.now + 1));
         }
         let row: Option<Row> = connection.one(READ, &[tenant.as_str().into()])?;
         let Some(row) = row else { return Ok(None) };
         let before: i64 = column(&row, 0)?;
-        self.0.push(Head { tenant: tenant.clone(), before, now: before + 1 });
+        self.0.push(Head { tenant: tenant.clone(), before, now: before });
         Ok(Some(before + 1))
+    }
+
+    /// The tenant's next number is used.
+    pub(in crate::drivers::sql) fn took(&mut self, tenant: &TenantId) {
+        if let Some(head) = self.0.iter_mut().find(|head| head.tenant == *tenant) {
+            head.now += 1;
+        }
     }
 
     /// Stores the heads, in the transaction that numbered.
     pub(super) fn store(&self, connection: &mut NativeConnection) -> Result<()> {
-        for head in &self.0 {
+        for head in self.0.iter().filter(|head| head.now != head.before) {
             let values = [head.tenant.as_str().into(), head.now.into(), head.before.into()];
             if connection.execute(STORE, &values)? != 1 {
                 return Err(Error::internal(
