@@ -27,7 +27,7 @@ use crate::{
         },
         connection::Database,
         feed::SETTINGS_CHANGED,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
     error::Result,
     id::{CollectionName, DocumentId, TenantId},
@@ -204,7 +204,7 @@ impl Collections for SqlCollections {
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
