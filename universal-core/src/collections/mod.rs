@@ -4,17 +4,25 @@
 //! input and the [`Caller`](crate::caller::Caller), and answers what to store or why not. There is
 //! one such path for every database.
 
+pub mod aggregate;
+pub mod count;
 pub mod decide;
+pub mod distinct;
 pub mod document;
 pub(crate) mod list_cursor;
+pub(crate) mod name_list;
 pub mod operation;
 pub mod patch;
 pub mod query;
+pub(crate) mod ranking;
 pub mod rule;
 pub mod service;
 pub mod typed;
 pub mod write;
 
+pub use aggregate::{AggregateQuery, Aggregates, Group, GroupLimit, Metric};
+pub use count::Counting;
+pub use distinct::{Distinct, DistinctQuery};
 pub use document::Document;
 pub use query::{Direction, ListQuery, Sort};
 pub use service::Collections;

@@ -1,6 +1,9 @@
 //! Documents in SQL.
 
+mod aggregate;
+mod count;
 mod list;
+mod measure;
 mod rows;
 mod selection;
 mod service;

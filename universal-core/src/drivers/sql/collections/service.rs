@@ -8,7 +8,10 @@ use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        count::Counting,
         decide,
+        distinct::{Distinct, DistinctQuery},
         document::Document,
         list_cursor::CursorKey,
         query::ListQuery,
@@ -18,7 +21,7 @@ use crate::{
     },
     cursor::Cursor,
     drivers::sql::{
-        collections::{list, rows, write},
+        collections::{aggregate, count, list, rows, selection::Selection, write},
         connection::Database,
         statement::{Row, column},
     },
@@ -120,7 +123,38 @@ impl Collections for SqlCollections {
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors)?;
         let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
-        Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
+        let mut page = statement.page(&found, cut, &self.cursors)?;
+        if query.count != Counting::None {
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref())?;
+            page.count = count::count(&self.database, all, query.count).await?;
+        }
+        Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>> {
+        let visible = rule::visible(caller)?;
+        let cursor = self.head(caller.tenant()).await?;
+        let dialect = self.database.dialect();
+        let rows = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref())?;
+        Ok(Snapshot { value: aggregate::aggregate(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>> {
+        let visible = rule::visible(caller)?;
+        let cursor = self.head(caller.tenant()).await?;
+        let dialect = self.database.dialect();
+        let rows = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref())?;
+        Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 }
 
