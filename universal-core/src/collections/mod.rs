@@ -5,26 +5,34 @@
 //! one such path for every database.
 
 pub mod aggregate;
+pub(crate) mod configured;
 pub mod count;
-pub mod decide;
+pub(crate) mod decide;
 pub mod distinct;
 pub mod document;
 pub(crate) mod list_cursor;
+pub(crate) mod member;
 pub(crate) mod name_list;
 pub mod operation;
 pub mod patch;
+pub mod port;
 pub mod query;
 pub(crate) mod ranking;
 pub mod rule;
+pub(crate) mod schema;
 pub mod service;
+pub mod settings;
 pub mod typed;
 pub mod write;
 
 pub use aggregate::{AggregateQuery, Aggregates, Group, GroupLimit, Metric};
+pub use configured::Configured;
 pub use count::Counting;
 pub use distinct::{Distinct, DistinctQuery};
 pub use document::Document;
 pub use query::{Direction, ListQuery, Sort};
+pub use rule::Action;
 pub use service::Collections;
+pub use settings::{CollectionInfo, CollectionSettings, OnDelete, Reference, Rules, ServerValue};
 pub use typed::Collection;
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

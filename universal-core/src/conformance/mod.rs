@@ -9,4 +9,5 @@ pub mod collections;
 pub mod jobs;
 pub mod reads;
 pub mod realtime;
+pub mod rules;
 pub mod storage;

@@ -16,7 +16,8 @@ use crate::{
     caller::Caller,
     clock::{SharedClock, Timestamp},
     drivers::sql::{
-        auth::{bounded_map::BoundedMap, sessions},
+        auth::sessions,
+        bounded_map::BoundedMap,
         connection::Database,
     },
     error::{Error, ErrorKind, Result},

@@ -1,6 +1,7 @@
 //! Documents in SQL.
 
 mod aggregate;
+mod configurations;
 mod count;
 mod list;
 mod measure;
@@ -9,4 +10,5 @@ mod selection;
 mod service;
 mod write;
 
+pub(crate) use configurations::SqlConfigurations;
 pub(crate) use service::SqlCollections;

@@ -47,9 +47,16 @@ impl Selection {
             rest: String::new(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
         };
-        if let Visible::OwnedBy(owner) = visible {
-            let owner = selection.bind(owner.as_str());
-            selection.key.push_str(&format!(" AND owner_id = ${owner}"));
+        match visible {
+            Visible::All => {}
+            Visible::OwnedBy(owner) => {
+                let owner = selection.bind(owner.as_str());
+                selection.key.push_str(&format!(" AND owner_id = ${owner}"));
+            }
+            Visible::Where(rule) => {
+                let lowered = lower(rule, dialect, &selection.known(), selection.next())?;
+                selection.restrict(lowered);
+            }
         }
         if let Some(filter) = filter {
             let lowered = lower(filter, dialect, selection.user.as_deref(), selection.next())?;

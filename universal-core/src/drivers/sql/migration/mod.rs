@@ -7,6 +7,7 @@
 mod auth;
 mod jobs;
 mod migrator;
+mod settings;
 mod spine;
 mod step;
 mod storage;
