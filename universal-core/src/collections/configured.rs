@@ -71,8 +71,8 @@ impl Configured {
                 .into_iter()
                 .map(|(path, reference)| {
                     let place = format!("/references/{path}/collection");
-                    let target = CollectionName::new(reference.collection.clone())
-                        .map_err(|error| error.with_field(place))?;
+                    let target =
+                        CollectionName::new(reference.collection.clone()).map_err(|error| error.with_field(place))?;
                     Ok((path, target, reference.on_delete))
                 })
                 .collect::<Result<_>>()?,
@@ -118,7 +118,8 @@ impl Configured {
     /// `Forbidden` `undeclared-collection`.
     pub(crate) fn is_open(&self) -> Result<()> {
         if self.closed {
-            let message = "this collection is not declared, and undeclared ones are closed; an administrator configures it";
+            let message =
+                "this collection is not declared, and undeclared ones are closed; an administrator configures it";
             return Err(Error::new(ErrorKind::Forbidden, "undeclared-collection", message));
         }
         Ok(())
@@ -170,7 +171,7 @@ impl Configured {
     /// # Errors
     /// `Invalid` `invalid-field`.
     pub(crate) fn may_ask(&self, caller: &Caller, expression: &Expression) -> Result<()> {
-        match self.hidden_from(caller).iter().find(|path| expression.touches(path)) {
+        match self.hidden_from(caller).iter().find(|path| asks_for(expression, path)) {
             Some(path) => Err(unknown_field(path).with_field("filter")),
             None => Ok(()),
         }
@@ -303,7 +304,12 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
 }
 
 fn too_many(setting: &str) -> Error {
-    Error::invalid("invalid-settings", format!("expected at most {MOST_PATHS} members")).with_field(format!("/{setting}"))
+    Error::invalid("invalid-settings", format!("expected at most {MOST_PATHS} members"))
+        .with_field(format!("/{setting}"))
+}
+
+fn asks_for(expression: &Expression, path: &Path) -> bool {
+    expression.fields().iter().any(|(_, field)| path.touches(field))
 }
 
 fn unknown_field(path: &Path) -> Error {

@@ -14,7 +14,7 @@ use crate::{
         configured::Configured,
         document::{Document, Revision},
         patch,
-        rule::{Action, refused, signed_in},
+        rule::{Action, refused},
         write::{NewDocument, Precondition},
     },
     error::{Error, ErrorKind, Result},
@@ -208,12 +208,7 @@ fn about<'e>(cx: &Writing<'e>, document: &'e Document) -> Environment<'e> {
         .with_now(cx.now)
 }
 
-fn fresh<'a>(
-    cx: &Writing<'_>,
-    collection: &CollectionName,
-    id: DocumentId,
-    body: &'a Object,
-) -> Result<Decided<'a>> {
+fn fresh<'a>(cx: &Writing<'_>, collection: &CollectionName, id: DocumentId, body: &'a Object) -> Result<Decided<'a>> {
     let input = body.as_map();
     let owner = cx.caller.user_id().cloned();
     let revision = Revision::first()?;

@@ -101,7 +101,9 @@ mod tests {
     #[test]
     fn a_path_touches_what_holds_it_and_what_it_holds() {
         let path = Path::parse("a.b").unwrap();
-        for (field, touches) in [("a", true), ("a.b", true), ("a.b.c", true), ("a.c", false), ("b", false), ("id", false)] {
+        for (field, touches) in
+            [("a", true), ("a.b", true), ("a.b.c", true), ("a.c", false), ("b", false), ("id", false)]
+        {
             assert_eq!(path.touches(&Field::parse(field).unwrap()), touches, "{field}");
         }
     }

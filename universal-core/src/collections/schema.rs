@@ -26,9 +26,11 @@ impl Schema {
             .should_validate_formats(true);
         match options.build(schema) {
             Ok(validator) => Ok(Self(validator)),
-            Err(error) => {
-                Err(invalid(&format!("the schema is not valid at `{}`: {}", error.instance_path(), cut(&error.to_string()))))
-            }
+            Err(error) => Err(invalid(&format!(
+                "the schema is not valid at `{}`: {}",
+                error.instance_path(),
+                cut(&error.to_string())
+            ))),
         }
     }
 
@@ -41,7 +43,8 @@ impl Schema {
         let value = Value::Object(members.clone());
         let Some(error) = self.0.iter_errors(&value).next() else { return Ok(()) };
         let message = format!("the document does not fit the schema of its collection: {}", cut(&error.to_string()));
-        Err(Error::new(ErrorKind::Unprocessable, "schema-violation", message).with_field(error.instance_path().to_string()))
+        Err(Error::new(ErrorKind::Unprocessable, "schema-violation", message)
+            .with_field(error.instance_path().to_string()))
     }
 }
 

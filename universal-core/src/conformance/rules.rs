@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     caller::{Caller, ROLE_ADMIN},
-    collections::{
-        CollectionSettings, Collections, ListQuery, NewDocument, Precondition, Rules, ServerValue,
-    },
+    collections::{CollectionSettings, Collections, ListQuery, NewDocument, Precondition, Rules, ServerValue},
     conformance::{
         case::Case,
         expect::{check, check_eq, failed, refused},
@@ -177,8 +175,9 @@ async fn a_create_rule_sees_the_document_as_it_will_be(on: Fixture) -> Result<()
     }
     refused(on.create(&anonymous(), &name, new(json!({}))?).await, ErrorKind::Unauthenticated, "sign-in-required")?;
     // A replacement that creates is a creation.
-    let put = on.replace(&ada, &name, &DocumentId::generate(), object(json!({"author": "x"}))?, Precondition::None);
-    refused(put.await, ErrorKind::Forbidden, "forbidden")
+    let id = DocumentId::generate();
+    let put = on.replace(&ada, &name, &id, object(json!({"author": "x"}))?, Precondition::None).await;
+    refused(put, ErrorKind::Forbidden, "forbidden")
 }
 
 async fn an_update_rule_sees_before_input_and_after(on: Fixture) -> Result<(), String> {
@@ -188,7 +187,9 @@ async fn an_update_rule_sees_before_input_and_after(on: Fixture) -> Result<(), S
     let made = on.create(&ada, &name, new(json!({"state": "draft", "n": 1}))?).await.map_err(failed)?;
     let patch = |value: Value| {
         let (on, name, id, ada) = (Arc::clone(&on), name.clone(), made.id.clone(), ada.clone());
-        async move { on.patch(&ada, &name, &id, object(value).map_err(crate::error::Error::internal)?, Precondition::None).await }
+        async move {
+            on.patch(&ada, &name, &id, object(value).map_err(crate::error::Error::internal)?, Precondition::None).await
+        }
     };
     refused(patch(json!({"locked": true})).await, ErrorKind::Forbidden, "forbidden")?;
     patch(json!({"state": "final"})).await.map_err(failed)?;
@@ -216,7 +217,11 @@ async fn a_refusal_comes_in_one_order(on: Fixture) -> Result<(), String> {
     refused(on.patch(&bob, &name, &open.id, misfit()?, stale()).await, ErrorKind::Forbidden, "forbidden")?;
     refused(on.delete(&ada, &name, &open.id, stale()).await, ErrorKind::Forbidden, "forbidden")?;
     // Writable: 412 before what is wrong with the input.
-    refused(on.patch(&ada, &name, &open.id, misfit()?, stale()).await, ErrorKind::PreconditionFailed, "stale-revision")?;
+    refused(
+        on.patch(&ada, &name, &open.id, misfit()?, stale()).await,
+        ErrorKind::PreconditionFailed,
+        "stale-revision",
+    )?;
     let replaced = on.replace(&ada, &name, &open.id, object(json!({}))?, stale()).await;
     refused(replaced, ErrorKind::PreconditionFailed, "stale-revision")?;
     refused(

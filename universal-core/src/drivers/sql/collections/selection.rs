@@ -5,13 +5,14 @@ use sea_orm::Value;
 
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     collections::rule::Visible,
     drivers::sql::{
         dialect::Dialect,
         lower::{Lowered, json_value, lower},
     },
     error::Result,
-    expr::{Expression, Field},
+    expr::{Expression, Field, Known},
     id::CollectionName,
 };
 
@@ -20,7 +21,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     dialect: Dialect,
-    user: Option<String>,
     /// What an index by key finds.
     key: String,
     /// What else must hold, each with ` AND ` before it.
@@ -29,7 +29,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The rows of `collection` that are `visible` to `caller` and match `filter`.
+    /// The rows of `collection` that are `visible` to `caller` and match `filter`, which sees the moment `now`.
     ///
     /// # Errors
     /// `Invalid` for a filter that SQL cannot ask.
@@ -39,10 +39,10 @@ impl Selection {
         collection: &CollectionName,
         visible: &Visible,
         filter: Option<&Expression>,
+        now: Timestamp,
     ) -> Result<Self> {
         let mut selection = Self {
             dialect,
-            user: caller.user_id().map(|user| user.as_str().to_owned()),
             key: "tenant_id = $1 AND collection = $2".to_owned(),
             rest: String::new(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
@@ -54,12 +54,12 @@ impl Selection {
                 selection.key.push_str(&format!(" AND owner_id = ${owner}"));
             }
             Visible::Where(rule) => {
-                let lowered = lower(rule, dialect, &selection.known(), selection.next())?;
+                let lowered = lower(rule, dialect, &Known::of(caller, now), selection.next())?;
                 selection.restrict(lowered);
             }
         }
         if let Some(filter) = filter {
-            let lowered = lower(filter, dialect, selection.user.as_deref(), selection.next())?;
+            let lowered = lower(filter, dialect, &Known::of(caller, now), selection.next())?;
             selection.restrict(lowered);
         }
         Ok(selection)
@@ -116,11 +116,6 @@ impl Selection {
     /// Which SQL is spoken.
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
-    }
-
-    /// The id of the caller, if it is a user.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.user.as_deref()
     }
 
     /// What the statement binds.

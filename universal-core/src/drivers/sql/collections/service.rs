@@ -91,7 +91,7 @@ impl SqlCollections {
             configured.may_ask(caller, filter)?;
         }
         named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
-        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter)?))
+        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
     }
 }
 
@@ -181,12 +181,12 @@ impl Collections for SqlCollections {
         let visible = configured.rule(Action::List).visible(caller, now)?;
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, now, &self.cursors)?;
+        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
         let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
         if query.count != Counting::None {
-            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref())?;
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
             page.count = count::count(&self.database, all, query.count).await?;
         }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
@@ -213,8 +213,7 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         query: &DistinctQuery,
     ) -> Result<Snapshot<Distinct>> {
-        let (cursor, rows) =
-            self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
         Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
