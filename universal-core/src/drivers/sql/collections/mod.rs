@@ -1,9 +1,12 @@
 //! Documents in SQL.
 
+mod aggregate;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod configurations;
+mod count;
 mod list;
+mod measure;
 mod rows;
 mod selection;
 mod service;

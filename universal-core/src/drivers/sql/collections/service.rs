@@ -8,8 +8,11 @@ use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
         configured::Configured,
+        count::Counting,
         decide,
+        distinct::{Distinct, DistinctQuery},
         document::Document,
         list_cursor::CursorKey,
         query::ListQuery,
@@ -21,8 +24,10 @@ use crate::{
     cursor::Cursor,
     drivers::sql::{
         collections::{
+            aggregate,
             configurations::{Known, SqlConfigurations, unknown_tenant},
-            list, rows,
+            count, list, rows,
+            selection::Selection,
             write::{self, Author},
         },
         connection::Database,
@@ -30,6 +35,7 @@ use crate::{
         statement::{Row, column, text_length},
     },
     error::Result,
+    expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
@@ -84,6 +90,26 @@ impl SqlCollections {
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
         Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+    }
+
+    /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
+    /// fields that the query asks for beside the filter, each with its parameter: none may be hidden.
+    async fn rows(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        filter: Option<&Expression>,
+        named: &[(&Field, &str)],
+    ) -> Result<(Cursor, Selection)> {
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
+        let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        if let Some(filter) = filter {
+            configured.may_ask(caller, filter)?;
+        }
+        named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
+        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
     }
 }
 
@@ -207,9 +233,36 @@ impl Collections for SqlCollections {
         let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
+        if query.count != Counting::None {
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
+            page.count = count::count(&self.database, all, query.count).await?;
+        }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
         page.items = shown.collect::<Result<_>>()?;
         Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>> {
+        let fields = query.group.iter().map(|field| (field, "group"));
+        let measured = query.select.iter().filter_map(|metric| Some((metric.field()?, "select")));
+        let fields: Vec<_> = fields.chain(measured).collect();
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &fields).await?;
+        Ok(Snapshot { value: aggregate::aggregate(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>> {
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
+        Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {

@@ -74,6 +74,12 @@ impl FromCell for i32 {
     }
 }
 
+impl FromCell for serde_json::Value {
+    fn from_cell(cell: &Cell) -> Option<Self> {
+        serde_json::from_str(&String::from_cell(cell)?).ok()
+    }
+}
+
 impl FromCell for bool {
     fn from_cell(cell: &Cell) -> Option<Self> {
         i64::from_cell(cell).map(|number| number != 0)
