@@ -10,6 +10,7 @@ pub mod count;
 pub(crate) mod decide;
 pub mod distinct;
 pub mod document;
+pub mod explain;
 pub(crate) mod index;
 pub(crate) mod list_cursor;
 pub(crate) mod member;
@@ -32,9 +33,12 @@ pub use configured::Configured;
 pub use count::Counting;
 pub use distinct::{Distinct, DistinctQuery};
 pub use document::Document;
+pub use explain::{Considered, Explanation, IndexUse};
 pub use query::{Direction, ListQuery, Sort};
 pub use rule::Action;
 pub use service::Collections;
-pub use settings::{CollectionInfo, CollectionSettings, OnDelete, Reference, Rules, ServerValue};
+pub use settings::{
+    CollectionInfo, CollectionSettings, IndexInfo, IndexSettings, IndexState, OnDelete, Reference, Rules, ServerValue,
+};
 pub use typed::Collection;
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

@@ -8,8 +8,9 @@ use crate::{
     collections::{
         index::Index,
         query::{Direction, Sort},
+        rule::Visible,
     },
-    expr::{Comparison, Field, Part, Test, View},
+    expr::{Comparison, Expression, Field, Known, Part, Test, View},
     json::{
         key::{self, Rest, successor},
         order::{Number, RANK_FALSE, RANK_NULL, RANK_NUMBER, RANK_TRUE, SortKey},
@@ -18,6 +19,25 @@ use crate::{
 
 /// Moments are compared in whole milliseconds and indexed in microseconds.
 const MOMENT: i64 = 1000;
+
+static OWNER: Field = Field::Owner;
+
+/// What every row satisfies that the rule shows and the filter matches: the parts that compare a field with what is known.
+pub(crate) fn conditions<'e>(
+    visible: &'e Visible,
+    filter: Option<&'e Expression>,
+    known: &Known<'e>,
+) -> Vec<Part<'e>> {
+    let mut conditions = match visible {
+        Visible::All => Vec::new(),
+        Visible::OwnedBy(owner) => {
+            vec![Part { field: &OWNER, test: Test::Compare(Comparison::Equal, View::Text(owner.as_str())) }]
+        }
+        Visible::Where(rule) => rule.parts(known),
+    };
+    conditions.extend(filter.map(|filter| filter.parts(known)).unwrap_or_default());
+    conditions
+}
 
 /// The part of an index that a query reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -308,7 +328,7 @@ mod tests {
     use crate::{
         clock::Timestamp,
         collections::index::parse_fields,
-        expr::{CallerFacts, Environment, Expression, Known, Scope},
+        expr::{CallerFacts, Environment, Scope},
     };
 
     const FIELDS: [&str; 4] = ["a", "b", "meta.owner", "meta.created_at"];

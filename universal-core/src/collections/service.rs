@@ -10,6 +10,7 @@ use crate::{
         aggregate::{AggregateQuery, Aggregates},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         query::ListQuery,
         settings::{CollectionInfo, CollectionSettings},
         write::{DocumentWrite, NewDocument, Precondition, Written},
@@ -100,6 +101,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
         collection: &CollectionName,
         query: &DistinctQuery,
     ) -> Result<Snapshot<Distinct>>;
+
+    /// How a list finds its rows, for administrators: which index it uses, for what, and why not the others. The list is
+    /// that of `asking`, or of `caller` itself.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator; what the list itself would refuse.
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

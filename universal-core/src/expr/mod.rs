@@ -42,6 +42,5 @@ pub use eval::Truth;
 pub(crate) use eval::{View, compare, view, view_literal};
 pub use expression::Expression;
 pub use field::Field;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the planner of indexes asks"))]
 pub(crate) use parts::{Part, Test};
 pub use scope::{Root, Scope};

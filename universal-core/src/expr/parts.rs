@@ -42,7 +42,6 @@ impl Expression {
         constant(self.root(), &environment)
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
     /// The parts of its outermost `&&`, or itself, that compare a field with what is known. A document that matches
     /// satisfies each of them; a document that satisfies all of them need not match.
     pub(crate) fn parts<'e>(&'e self, known: &Known<'e>) -> Vec<Part<'e>> {

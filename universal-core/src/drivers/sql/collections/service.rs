@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use crate::{
     caller::Caller,
@@ -14,9 +15,11 @@ use crate::{
         decide,
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         list_cursor::CursorKey,
+        plan,
         query::ListQuery,
-        rule::{Action, administers},
+        rule::{Action, Visible, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
         write::{DocumentWrite, Written},
@@ -25,6 +28,7 @@ use crate::{
     drivers::sql::{
         collections::{
             aggregate,
+            build::SqlIndexBuilder,
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count, list, rows,
             selection::Selection,
@@ -34,8 +38,8 @@ use crate::{
         feed::SETTINGS_CHANGED,
         statement::{Row, column, text_length},
     },
-    error::Result,
-    expr::{Expression, Field},
+    error::{Error, ErrorKind, Result},
+    expr::{self, Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
@@ -62,6 +66,8 @@ pub(crate) struct SqlCollections {
     pub(super) clock: SharedClock,
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
+    /// Notified when there may be an index to build.
+    index_work: Arc<Notify>,
     #[cfg(feature = "postgres")]
     coalescer: Option<Coalescer>,
 }
@@ -80,16 +86,23 @@ impl SqlCollections {
             clock,
             cursors: Arc::new(cursors),
             configurations,
+            index_work: Arc::new(Notify::new()),
         }
+    }
+
+    /// What builds the indexes of these collections.
+    pub(crate) fn index_builder(&self) -> SqlIndexBuilder {
+        SqlIndexBuilder::new(self.database.clone(), Arc::clone(&self.clock), Arc::clone(&self.index_work))
     }
 
     /// The place in the feed before a read that follows, and the settings by which it is made.
     pub(super) async fn before_read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(Cursor, Known)> {
-        let sql = "SELECT f.epoch, f.head, t.settings_version FROM universal_feeds f
+        let sql = "SELECT f.epoch, f.head, t.settings_version, t.cut_version FROM universal_feeds f
             JOIN universal_tenants t ON t.id = f.tenant_id WHERE f.tenant_id = $1";
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
-        Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+        let versions = (column(&row, 2)?, column(&row, 3)?);
+        Ok((cursor, self.configurations.at_versions(tenant, collection, versions).await?))
     }
 
     /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
@@ -229,7 +242,11 @@ impl Collections for SqlCollections {
         let visible = configured.rule(Action::List).visible(caller, now)?;
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &facts);
+        let scan = plan::choose(configured.indexes(), &conditions, &query.sort);
+        let asked = list::Asked { caller, collection, query, visible: &visible, now, scan: scan.as_ref() };
+        let statement = list::Statement::build(dialect, asked, &self.cursors)?;
         let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
@@ -265,6 +282,31 @@ impl Collections for SqlCollections {
         Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation> {
+        administers(caller)?;
+        let asking = asking.unwrap_or(caller);
+        if asking.tenant() != caller.tenant() {
+            let message = "the list of another tenant's caller cannot be explained";
+            return Err(Error::new(ErrorKind::Forbidden, "forbidden", message));
+        }
+        let (_, known) = self.before_read(caller.tenant(), collection).await?;
+        let (configured, now) = (&known.configured, self.clock.now());
+        let rule = configured.rule(Action::List);
+        let visible = rule.visible(asking, now)?;
+        may_list(configured, asking, query)?;
+        let known = expr::Known::of(asking, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &known);
+        let verdicts = plan::plan(configured.indexes(), &conditions, &query.sort);
+        let rule = (visible != Visible::All).then(|| rule.to_text());
+        Ok(Explanation::of(configured.indexes(), &verdicts, (rule, query.filter.as_ref(), &query.sort)))
+    }
+
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {
         administers(caller)?;
         self.configurations.info(caller.tenant(), collection).await
@@ -294,6 +336,7 @@ impl Collections for SqlCollections {
             })
             .await?;
         self.configurations.forget(caller.tenant(), collection);
+        self.index_work.notify_one();
         self.configurations.info(caller.tenant(), collection).await
     }
 }

@@ -31,7 +31,10 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     fn writing(&self) -> Writing<'a> {
-        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+        let configured = &self.known.configured;
+        // The entries of a document before an update are made of its members.
+        let wants_before = !configured.indexes().is_empty();
+        Writing { caller: self.caller, configured, now: self.now, wants_before }
     }
 
     fn tenant(&self) -> &'a TenantId {
@@ -114,6 +117,13 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&decided.members)))).await {
+        if error.code() == "unique-violation" {
+            // Nothing must be left in a transaction that goes on.
+            write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
+        }
+        return Err(error);
+    }
     record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
     Ok(Some(document))
 }
@@ -125,6 +135,8 @@ async fn update(
     decided: Decided<'_>,
 ) -> Result<Written> {
     let after = decided.document;
+    let before = current.map(|current| (current, decided.before.as_ref()));
+    write.change_entries(&author, before, Some((&after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -142,11 +154,13 @@ async fn update(
 async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    write.change_entries(&author, Some((&current, None)), None).await?;
+    expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }
+
+const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 
 async fn record(
     write: &mut Write<'_>,

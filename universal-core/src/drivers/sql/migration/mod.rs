@@ -6,6 +6,7 @@
 
 mod auth;
 mod heads;
+mod indexes;
 mod jobs;
 mod migrator;
 mod settings;
