@@ -77,7 +77,7 @@ pub fn patch(
 ) -> Result<Document> {
     let current = existing(caller, current, precondition)?;
     let stored: serde_json::Value = serde_json::from_str(&current.body).map_err(Error::internal)?;
-    let patched = Object::from_value(patch::apply(stored, patch.as_map())?)?;
+    let patched = Object::from_value(patch::apply(stored, patch.as_map(), now)?)?;
     without_id(&patched)?;
     changed(current, patched.to_text(), now)
 }

@@ -4,19 +4,27 @@
 //! input and the [`Caller`](crate::caller::Caller), and answers what to store or why not. There is
 //! one such path for every database.
 
+pub mod batch;
+pub mod command;
 pub mod decide;
 pub mod document;
+pub mod idempotency;
 pub(crate) mod list_cursor;
 pub mod operation;
 pub mod patch;
 pub mod query;
 pub mod rule;
+pub mod selection;
 pub mod service;
 pub mod typed;
 pub mod write;
 
+pub use batch::{Batch, BatchOperation, BatchResult};
+pub use command::{Command, Outcome};
 pub use document::Document;
+pub use idempotency::{IdempotencyKey, Once};
 pub use query::{Direction, ListQuery, Sort};
+pub use selection::{Affected, Selection, SelectionWrite};
 pub use service::Collections;
 pub use typed::Collection;
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};
