@@ -2,6 +2,7 @@
 
 mod list;
 mod rows;
+mod selection;
 mod service;
 mod write;
 
