@@ -156,12 +156,15 @@ impl Batch {
     /// # Errors
     /// `TooLarge` `batch-too-large` above [`MAX_OPERATIONS`].
     pub fn check_size(&self) -> Result<()> {
-        if self.operations.len() > MAX_OPERATIONS {
-            let message = format!("a batch has at most {MAX_OPERATIONS} operations; send several");
-            return Err(Error::new(ErrorKind::TooLarge, "batch-too-large", message).with_field("/operations"));
-        }
-        Ok(())
+        if self.operations.len() > MAX_OPERATIONS { Err(too_many_operations()) } else { Ok(()) }
     }
+}
+
+/// The refusal of a batch with more than [`MAX_OPERATIONS`].
+#[must_use]
+pub fn too_many_operations() -> Error {
+    let message = format!("a batch has at most {MAX_OPERATIONS} operations; send several");
+    Error::new(ErrorKind::TooLarge, "batch-too-large", message).with_field("/operations")
 }
 
 impl BatchOperation {

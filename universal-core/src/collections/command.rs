@@ -5,9 +5,10 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     collections::{
         batch::{Batch, BatchOperation, BatchResult},
-        selection::{Affected, Selection, SelectionWrite},
+        matching::{Affected, Matching, MatchingWrite},
         write::{DocumentWrite, Precondition, Written},
     },
+    error::{Error, Result},
     id::{CollectionName, DocumentId},
 };
 
@@ -20,7 +21,7 @@ pub enum Command {
     /// Several operations in one commit.
     Batch(Batch),
     /// One write of every document that a filter matches.
-    Selection(Selection, SelectionWrite),
+    Matching(Matching, MatchingWrite),
 }
 
 /// What a call that writes answers.
@@ -31,7 +32,7 @@ pub enum Outcome {
     Written(Written),
     /// Of [`Command::Batch`]: one result for each operation, in their order.
     Batch(Vec<BatchResult>),
-    /// Of [`Command::Selection`].
+    /// Of [`Command::Matching`].
     Affected(Affected),
 }
 
@@ -44,10 +45,49 @@ impl Command {
         match self {
             Self::Write(write) => print.write(write),
             Self::Batch(batch) => print.batch(batch),
-            Self::Selection(selection, write) => print.selection(selection, write),
+            Self::Matching(matching, write) => print.matching(matching, write),
         }
         print.0.finalize().into()
     }
+}
+
+impl Outcome {
+    /// The outcome of a write of one document.
+    ///
+    /// # Errors
+    /// `Internal` if it is another's.
+    pub fn into_written(self) -> Result<Written> {
+        match self {
+            Self::Written(written) => Ok(written),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The outcome of a batch.
+    ///
+    /// # Errors
+    /// `Internal` if it is another's.
+    pub fn into_batch(self) -> Result<Vec<BatchResult>> {
+        match self {
+            Self::Batch(results) => Ok(results),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    /// The outcome of a write by filter.
+    ///
+    /// # Errors
+    /// `Internal` if it is another's.
+    pub fn into_affected(self) -> Result<Affected> {
+        match self {
+            Self::Affected(affected) => Ok(affected),
+            _ => Err(mixed_up()),
+        }
+    }
+}
+
+fn mixed_up() -> Error {
+    Error::internal("an outcome of another kind of command")
 }
 
 /// A hash of parts that cannot run into one another: each is hashed with its length.
@@ -129,14 +169,14 @@ impl Print {
         }
     }
 
-    fn selection(&mut self, selection: &Selection, write: &SelectionWrite) {
-        self.key("selection", &selection.collection, None);
-        self.part(&selection.filter.to_text());
-        self.part(&selection.limit.get().to_string());
-        self.optional(selection.cursor.as_deref());
+    fn matching(&mut self, matching: &Matching, write: &MatchingWrite) {
+        self.key("matching", &matching.collection, None);
+        self.part(&matching.filter.to_text());
+        self.part(&matching.limit.get().to_string());
+        self.optional(matching.cursor.as_deref());
         match write {
-            SelectionWrite::Delete => self.part("delete"),
-            SelectionWrite::Patch(patch) => {
+            MatchingWrite::Delete => self.part("delete"),
+            MatchingWrite::Patch(patch) => {
                 self.part("patch");
                 self.part(&patch.to_text());
             }
@@ -184,8 +224,8 @@ mod tests {
             Command::Write(DocumentWrite::Create { collection: name.clone(), document: chosen }).fingerprint(),
             Command::Write(DocumentWrite::Create { collection: name.clone(), document: NewDocument::new(body) })
                 .fingerprint(),
-            Command::Selection(Selection::new(name.clone(), "x == 1").unwrap(), SelectionWrite::Delete).fingerprint(),
-            Command::Selection(Selection::new(name, "x == 2").unwrap(), SelectionWrite::Delete).fingerprint(),
+            Command::Matching(Matching::new(name.clone(), "x == 1").unwrap(), MatchingWrite::Delete).fingerprint(),
+            Command::Matching(Matching::new(name, "x == 2").unwrap(), MatchingWrite::Delete).fingerprint(),
         ];
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len());

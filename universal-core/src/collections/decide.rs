@@ -99,6 +99,30 @@ pub fn read(caller: &Caller, current: Option<Document>) -> Result<Document> {
     current.filter(|document| rule::may_read(caller, document.owner.as_ref())).ok_or_else(not_found)
 }
 
+/// What a read of `current` answers if the precondition holds.
+///
+/// # Errors
+/// As [`read`], and `PreconditionFailed`.
+pub fn read_if(caller: &Caller, current: Option<Document>, precondition: &Precondition) -> Result<Document> {
+    let current = read(caller, current)?;
+    if !precondition.is_met_by(Some(&current.revision)) {
+        return Err(stale(precondition));
+    }
+    Ok(current)
+}
+
+/// Whether the precondition holds. Whoever asks whether an id is free learns that it is taken, as with a creation.
+///
+/// # Errors
+/// `Unauthenticated`; `NotFound` if the document must be there and the caller may not read it; `PreconditionFailed`.
+pub fn check(caller: &Caller, current: Option<&Document>, precondition: &Precondition) -> Result<()> {
+    if *precondition == Precondition::Absent {
+        rule::signed_in(caller)?;
+        return if current.is_none() { Ok(()) } else { Err(stale(precondition)) };
+    }
+    existing(caller, current, precondition).map(|_| ())
+}
+
 /// The answer to a creation whose id is taken.
 #[must_use]
 pub fn taken() -> Error {

@@ -13,7 +13,7 @@ use crate::{
         batch::BatchResult,
         command::Outcome,
         document::{Document, Revision},
-        selection::Affected,
+        matching::Affected,
         write::Written,
     },
     error::{Error, ErrorKind, Result},

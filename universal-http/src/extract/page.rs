@@ -12,7 +12,15 @@ use super::query::Query;
 /// # Errors
 /// `Invalid` for anything but a number in range; a limit is refused, never silently made smaller.
 pub(crate) fn limit(query: &mut Query) -> Result<Limit> {
-    let Some(text) = query.take("limit") else { return Ok(Limit::default()) };
+    limit_or(query, Limit::default())
+}
+
+/// `?limit=`, or `otherwise`.
+///
+/// # Errors
+/// As [`limit`].
+pub(crate) fn limit_or(query: &mut Query, otherwise: Limit) -> Result<Limit> {
+    let Some(text) = query.take("limit") else { return Ok(otherwise) };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     match text.parse::<u32>() {
         Ok(number) if digits => Limit::new(number),

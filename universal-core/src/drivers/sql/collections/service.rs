@@ -8,9 +8,13 @@ use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        batch::{Batch, BatchResult},
+        command::{Command, Outcome},
         decide,
         document::Document,
+        idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
+        matching::{Affected, Matching, MatchingWrite},
         query::ListQuery,
         rule,
         service::Collections,
@@ -18,7 +22,11 @@ use crate::{
     },
     cursor::Cursor,
     drivers::sql::{
-        collections::{list, rows, write},
+        collections::{
+            list,
+            perform::{InFlight, Performance, perform, perform_once, perform_whole},
+            rows, write,
+        },
         connection::Database,
         statement::{Row, column},
     },
@@ -34,14 +42,41 @@ const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
 pub(crate) struct SqlCollections {
-    database: Database,
+    pub(super) database: Database,
     clock: SharedClock,
     cursors: Arc<CursorKey>,
+    in_flight: InFlight,
 }
 
 impl SqlCollections {
     pub(crate) fn new(database: Database, clock: SharedClock, cursors: CursorKey) -> Self {
-        Self { database, clock, cursors: Arc::new(cursors) }
+        Self { database, clock, cursors: Arc::new(cursors), in_flight: InFlight::default() }
+    }
+
+    /// Does a command in a commit of its own.
+    async fn command(&self, caller: &Caller, command: Command) -> Result<Outcome> {
+        let now = self.clock.now();
+        let work = Arc::new((caller.clone(), command, Arc::clone(&self.cursors)));
+        self.database
+            .write(move |write| {
+                let work = Arc::clone(&work);
+                Box::pin(async move {
+                    let (caller, command, cursors) = &*work;
+                    perform(write, &Performance { caller, now, cursors }, command).await
+                })
+            })
+            .await
+    }
+
+    /// Does a command as part of `transaction`, whole or not at all.
+    async fn command_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<Outcome> {
+        let by = Performance { caller, now: self.clock.now(), cursors: &self.cursors };
+        perform_whole(&mut self.database.join(transaction)?, &by, command).await
     }
 
     /// The place in the feed before a read that follows.
@@ -76,6 +111,50 @@ impl Collections for SqlCollections {
         let now = self.clock.now();
         let mut joined = self.database.join(transaction)?;
         write::apply(&mut joined, caller, &operation, now).await
+    }
+
+    async fn batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<BatchResult>> {
+        batch.check_size()?;
+        self.command(caller, Command::Batch(batch)).await?.into_batch()
+    }
+
+    async fn batch_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<BatchResult>> {
+        self.command_in(transaction, caller, &Command::Batch(batch)).await?.into_batch()
+    }
+
+    async fn write_where(&self, caller: &Caller, matching: Matching, write: MatchingWrite) -> Result<Affected> {
+        self.command(caller, Command::Matching(matching, write)).await?.into_affected()
+    }
+
+    async fn write_where_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        matching: Matching,
+        write: MatchingWrite,
+    ) -> Result<Affected> {
+        self.command_in(transaction, caller, &Command::Matching(matching, write)).await?.into_affected()
+    }
+
+    async fn once(&self, caller: &Caller, key: &IdempotencyKey, command: Command) -> Result<Once> {
+        // Held by the work itself: it goes on when the caller leaves.
+        let guard = self.in_flight.enter(caller, key)?;
+        let now = self.clock.now();
+        let work = Arc::new((caller.clone(), key.clone(), command, Arc::clone(&self.cursors), guard));
+        self.database
+            .write(move |write| {
+                let work = Arc::clone(&work);
+                Box::pin(async move {
+                    let (caller, key, command, cursors, _) = &*work;
+                    perform_once(write, &Performance { caller, now, cursors }, key, command).await
+                })
+            })
+            .await
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {

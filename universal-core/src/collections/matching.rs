@@ -17,7 +17,7 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[must_use]
-pub struct Selection {
+pub struct Matching {
     /// Where.
     pub collection: CollectionName,
     /// Which; there is no "all" by accident, `true` matches every document.
@@ -28,7 +28,7 @@ pub struct Selection {
     pub cursor: Option<String>,
 }
 
-impl Selection {
+impl Matching {
     /// The documents of `collection` that match the filter's text.
     ///
     /// # Errors
@@ -54,10 +54,10 @@ impl Selection {
     }
 }
 
-/// One write of every document of a selection.
+/// One write of every document of a matching.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum SelectionWrite {
+pub enum MatchingWrite {
     /// Changes members (RFC 7396 and field operations), the same in each.
     Patch(Object),
     /// Deletes them.
