@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     collections::{
         document::{Document, Revision},
+        rule::Action,
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     error::{Error, ErrorKind, Result},
@@ -151,6 +152,33 @@ impl Batch {
         self.operations.iter().filter_map(BatchOperation::key).collect()
     }
 
+    /// The refusal of the batch because of its operation `index`: the error names it as a JSON pointer into
+    /// `{"operations": […]}`. Errors of the database are nobody's fault and stay as they are.
+    #[must_use]
+    pub fn failed_at(&self, index: usize, error: Error) -> Error {
+        if matches!(
+            error.kind(),
+            ErrorKind::OutcomeUnknown
+                | ErrorKind::Internal
+                | ErrorKind::Busy
+                | ErrorKind::Unavailable
+                | ErrorKind::Timeout
+                | ErrorKind::RateLimited
+        ) {
+            return error;
+        }
+        let content = match self.operations.get(index) {
+            Some(BatchOperation::Write(DocumentWrite::Patch { .. })) => "/patch",
+            _ => "/body",
+        };
+        let place = match error.field() {
+            None => String::new(),
+            Some(pointer) if pointer.starts_with('/') => format!("{content}{pointer}"),
+            Some(member) => format!("/{member}"),
+        };
+        error.with_field(format!("/operations/{index}{place}"))
+    }
+
     /// Refuses a batch with too many operations.
     ///
     /// # Errors
@@ -168,6 +196,24 @@ pub fn too_many_operations() -> Error {
 }
 
 impl BatchOperation {
+    /// The collection that it is about.
+    #[must_use]
+    pub fn collection(&self) -> &CollectionName {
+        match self {
+            Self::Write(write) => write.collection(),
+            Self::Get { collection, .. } | Self::Check { collection, .. } => collection,
+        }
+    }
+
+    /// The rule that decides it.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Write(write) => write.action(),
+            Self::Get { .. } | Self::Check { .. } => Action::Get,
+        }
+    }
+
     /// The document, unless its id is still to be made.
     #[must_use]
     pub fn key(&self) -> Option<(&CollectionName, &DocumentId)> {
@@ -217,27 +263,4 @@ impl BatchResults {
     pub fn into_vec(self) -> Vec<BatchResult> {
         self.results
     }
-}
-
-/// The refusal of a batch because of its operation `index`: the error names it as a JSON pointer into
-/// `{"operations": […]}`. Errors of the database are nobody's fault and stay as they are.
-#[must_use]
-pub fn failed_at(index: usize, operation: &BatchOperation, error: Error) -> Error {
-    use ErrorKind::{Conflict, Forbidden, Invalid, NotFound, PreconditionFailed, TooLarge, Unauthenticated};
-    if !matches!(
-        error.kind(),
-        NotFound | Conflict | PreconditionFailed | Invalid | Unauthenticated | Forbidden | TooLarge
-    ) {
-        return error;
-    }
-    let content = match operation {
-        BatchOperation::Write(DocumentWrite::Patch { .. }) => "/patch",
-        _ => "/body",
-    };
-    let place = match error.field() {
-        None => String::new(),
-        Some(pointer) if pointer.starts_with('/') => format!("{content}{pointer}"),
-        Some(member) => format!("/{member}"),
-    };
-    error.with_field(format!("/operations/{index}{place}"))
 }

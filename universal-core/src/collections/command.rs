@@ -37,6 +37,16 @@ pub enum Outcome {
 }
 
 impl Command {
+    /// The collections that it is about; one may come several times.
+    #[must_use]
+    pub fn collections(&self) -> Vec<&CollectionName> {
+        match self {
+            Self::Write(write) => vec![write.collection()],
+            Self::Batch(batch) => batch.operations().iter().map(BatchOperation::collection).collect(),
+            Self::Matching(matching, _) => vec![&matching.collection],
+        }
+    }
+
     /// SHA-256 over everything that the call says: what it does, where, to which documents, under which
     /// conditions, with which content. White space and the order of members do not count.
     #[must_use]

@@ -122,7 +122,7 @@ pub fn lock_number(caller: &Caller, principal: &str, key: &IdempotencyKey) -> i6
 #[must_use]
 pub fn reused() -> Error {
     Error::new(
-        ErrorKind::Conflict,
+        ErrorKind::Unprocessable,
         "idempotency-key-reused",
         "this idempotency key stands for another call of yours; take a new key for each call",
     )

@@ -6,25 +6,33 @@
 
 pub mod batch;
 pub mod command;
-pub mod decide;
+pub(crate) mod configured;
+pub(crate) mod decide;
 pub mod document;
 pub mod idempotency;
 pub(crate) mod list_cursor;
+pub mod matching;
+pub(crate) mod member;
 pub mod operation;
 pub mod patch;
+pub mod port;
 pub mod query;
 pub mod rule;
-pub mod matching;
+pub(crate) mod schema;
 pub mod service;
+pub mod settings;
 pub mod typed;
 pub mod write;
 
 pub use batch::{Batch, BatchOperation, BatchResult};
 pub use command::{Command, Outcome};
+pub use configured::Configured;
 pub use document::Document;
 pub use idempotency::{IdempotencyKey, Once};
-pub use query::{Direction, ListQuery, Sort};
 pub use matching::{Affected, Matching, MatchingWrite};
+pub use query::{Direction, ListQuery, Sort};
+pub use rule::Action;
 pub use service::Collections;
+pub use settings::{CollectionInfo, CollectionSettings, OnDelete, Reference, Rules, ServerValue};
 pub use typed::Collection;
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

@@ -26,18 +26,20 @@ pub(super) const CASES: &[Case<Fixture>] = &[
 async fn one_of_many_creations_of_an_id_wins(on: Fixture) -> Result<(), String> {
     let (name, key) = (collection()?, id("prize")?);
     let caller = user();
-    let tries = (0..24).map(|n| {
+    let mut tries = Vec::new();
+    for n in 0..24 {
         let (on, caller, name, key) = (Arc::clone(&on), caller.clone(), name.clone(), key.clone());
-        async move { on.replace(&caller, &name, &key, object(json!({"n": n}))?, Precondition::Absent).await.map_err(Ok) }
-    });
+        let body = object(json!({"n": n}))?;
+        tries.push(async move { on.replace(&caller, &name, &key, body, Precondition::Absent).await });
+    }
     let mut won = 0;
-    for outcome in join_all(tries.map(|one| async { one.await.map_err(|error: Result<_, String>| error) })).await {
+    for outcome in join_all(tries).await {
         match outcome {
             Ok(written) => {
                 check(written.is_created(), "a creation replaced")?;
                 won += 1;
             }
-            Err(error) => refused::<()>(Err(error?), ErrorKind::PreconditionFailed, "document-exists")?,
+            Err(error) => refused::<()>(Err(error), ErrorKind::PreconditionFailed, "document-exists")?,
         }
     }
     check_eq(&won, &1)?;
@@ -93,9 +95,8 @@ async fn replacements_and_deletions_that_cross_all_have_an_answer(on: Fixture) -
 async fn one_of_several_revisions_is_enough(on: Fixture) -> Result<(), String> {
     let (name, caller) = (collection()?, user());
     let made = on.create(&caller, &name, new(json!({"n": 0}))?).await.map_err(failed)?;
-    let several = |revision: &str| {
-        Precondition::Revision(vec!["other-1".to_owned(), revision.to_owned(), "other-2".to_owned()])
-    };
+    let several =
+        |revision: &str| Precondition::Revision(vec!["other-1".to_owned(), revision.to_owned(), "other-2".to_owned()]);
     let first = several(made.revision.as_str());
     let patched = on.patch(&caller, &name, &made.id, patch(json!({"n": 1}))?, first.clone()).await.map_err(failed)?;
     let stale = on.patch(&caller, &name, &made.id, patch(json!({"n": 2}))?, first).await;

@@ -2,7 +2,7 @@
 
 use crate::{
     collections::{
-        batch::{Batch, BatchOperation, BatchResult, BatchResults, failed_at},
+        batch::{Batch, BatchOperation, BatchResult, BatchResults},
         decide,
     },
     drivers::sql::{
@@ -22,17 +22,13 @@ const LOCK: &str = "SELECT d.id FROM jsonb_array_elements($2::text::jsonb) AS wa
     ORDER BY d.collection, d.id FOR UPDATE OF d";
 
 /// Does the operations of `batch` inside `write`'s transaction, which is rolled back if one fails.
-pub(super) async fn perform(
-    write: &mut Write<'_>,
-    by: &Performance<'_>,
-    batch: &Batch,
-) -> Result<Vec<BatchResult>> {
+pub(super) async fn perform(write: &mut Write<'_>, by: &Performance<'_>, batch: &Batch) -> Result<Vec<BatchResult>> {
     batch.check_size()?;
     lock(write, by.caller.tenant(), batch).await?;
     let mut results = BatchResults::default();
     for (index, operation) in batch.operations().iter().enumerate() {
         let done = one(write, by, operation).await.and_then(|result| results.push(result));
-        done.map_err(|error| failed_at(index, operation, error))?;
+        done.map_err(|error| batch.failed_at(index, error))?;
     }
     Ok(results.into_vec())
 }
@@ -50,17 +46,16 @@ async fn lock(write: &mut Write<'_>, tenant: &TenantId, batch: &Batch) -> Result
 }
 
 async fn one(write: &mut Write<'_>, by: &Performance<'_>, operation: &BatchOperation) -> Result<BatchResult> {
+    let author = by.author(operation.collection())?;
     match operation {
-        BatchOperation::Write(operation) => {
-            write::apply(write, by.caller, operation, by.now).await.map(BatchResult::Written)
-        }
+        BatchOperation::Write(operation) => write::apply(write, author, operation).await.map(BatchResult::Written),
         BatchOperation::Get { collection, id, precondition } => {
             let current = write.lock_document(by.caller.tenant(), collection, id).await?;
-            decide::read_if(by.caller, current, precondition).map(BatchResult::Read)
+            decide::read_if(&author.writing(), current, precondition).map(BatchResult::Read)
         }
         BatchOperation::Check { collection, id, precondition } => {
             let current = write.lock_document(by.caller.tenant(), collection, id).await?;
-            decide::check(by.caller, current.as_ref(), precondition)?;
+            decide::check(&author.writing(), current.as_ref(), precondition)?;
             Ok(BatchResult::Checked(current.map(|document| document.revision)))
         }
     }

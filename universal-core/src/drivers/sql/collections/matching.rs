@@ -6,7 +6,7 @@ use crate::{
         list_cursor::Position,
         matching::{Affected, MAX_DOCUMENT_BYTES, Matching, MatchingWrite},
         query::ListQuery,
-        rule,
+        rule::Action,
         write::{DocumentWrite, Precondition},
     },
     drivers::sql::{
@@ -26,6 +26,7 @@ pub(super) async fn perform(
     matching: &Matching,
     change: &MatchingWrite,
 ) -> Result<Affected> {
+    let author = by.author(&matching.collection)?;
     let scope = scope(by.caller, matching);
     let (ids, mut more) = lock(write, by, matching, &scope).await?;
     let mut last = None;
@@ -36,14 +37,14 @@ pub(super) async fn perform(
             break;
         }
         let one = one(matching, change, &id);
-        let written = write::apply(write, by.caller, &one, by.now).await.map_err(|error| refused(error, &id))?;
+        let written = write::apply(write, author, &one).await.map_err(|error| refused(error, &id))?;
         bytes = bytes.saturating_add(written.document().body.len());
         changed += 1;
         last = Some(id);
     }
-    let next = last.filter(|_| more).map(|id| {
-        by.cursors.seal(&scope, &Position { backwards: false, values: vec![id.as_str().into()] })
-    });
+    let next = last
+        .filter(|_| more)
+        .map(|id| by.cursors.seal(&scope, &Position { backwards: false, values: vec![id.as_str().into()] }));
     Ok(Affected::new(changed, changed, next))
 }
 
@@ -55,9 +56,10 @@ async fn lock(
     scope: &str,
 ) -> Result<(Vec<DocumentId>, bool)> {
     let dialect = write.dialect();
-    let visible = rule::visible(by.caller)?;
-    let mut selection =
-        Selection::new(dialect, by.caller, &matching.collection, &visible, Some(&matching.filter))?;
+    let configured = &by.author(&matching.collection)?.known.configured;
+    let visible = configured.rule(Action::List).visible(by.caller, by.now)?;
+    configured.may_ask(by.caller, &matching.filter)?;
+    let mut selection = Selection::new(dialect, by.caller, &matching.collection, &visible, Some(&matching.filter))?;
     if let Some(cursor) = &matching.cursor {
         let after = start(by, scope, cursor)?;
         let sql = format!("id > ${}", selection.next());
@@ -107,9 +109,11 @@ fn refused(error: Error, id: &DocumentId) -> Error {
     let (kind, code) = match error.kind() {
         // It is there, and the caller may not read or write it.
         ErrorKind::NotFound => (ErrorKind::Forbidden, "forbidden"),
-        ErrorKind::Forbidden | ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::TooLarge => {
-            (error.kind(), error.code())
-        }
+        ErrorKind::Forbidden
+        | ErrorKind::Conflict
+        | ErrorKind::Invalid
+        | ErrorKind::Unprocessable
+        | ErrorKind::TooLarge => (error.kind(), error.code()),
         _ => return error,
     };
     let reason = match kind {

@@ -1,6 +1,8 @@
 //! Documents in SQL.
 
 mod batch;
+mod configurations;
+mod in_flight;
 mod kept_answers;
 mod list;
 mod matching;
@@ -10,4 +12,5 @@ mod selection;
 mod service;
 mod write;
 
+pub(crate) use configurations::SqlConfigurations;
 pub(crate) use service::SqlCollections;

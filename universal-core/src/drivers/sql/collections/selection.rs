@@ -43,8 +43,15 @@ impl Selection {
             condition: "tenant_id = $1 AND collection = $2".to_owned(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
         };
-        if let Visible::OwnedBy(owner) = visible {
-            selection.restrict(Lowered { sql: "owner_id = $3".to_owned(), values: vec![owner.as_str().into()] });
+        match visible {
+            Visible::All => {}
+            Visible::OwnedBy(owner) => {
+                selection.restrict(Lowered { sql: "owner_id = $3".to_owned(), values: vec![owner.as_str().into()] });
+            }
+            Visible::Where(rule) => {
+                let lowered = lower(rule, dialect, &selection.known(), selection.next())?;
+                selection.restrict(lowered);
+            }
         }
         if let Some(filter) = filter {
             let lowered = lower(filter, dialect, selection.user.as_deref(), selection.next())?;
