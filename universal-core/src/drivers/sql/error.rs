@@ -34,7 +34,7 @@ pub(crate) fn from_commit(error: DbErr) -> Error {
         Cause::Lost | Cause::Other | Cause::Cancelled => Error::new(
             ErrorKind::OutcomeUnknown,
             "outcome-unknown",
-            "the connection to the database was lost while committing; read the data again before you retry",
+            "the connection to the database was lost while committing; with an idempotency key, call again, else read first",
         )
         .with_source(error),
         _ => from_db(error),
