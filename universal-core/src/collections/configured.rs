@@ -171,7 +171,7 @@ impl Configured {
     /// # Errors
     /// `Invalid` `invalid-field`.
     pub(crate) fn may_ask(&self, caller: &Caller, expression: &Expression) -> Result<()> {
-        match self.hidden_from(caller).iter().find(|path| expression.touches(path)) {
+        match self.hidden_from(caller).iter().find(|path| asks_for(expression, path)) {
             Some(path) => Err(unknown_field(path).with_field("filter")),
             None => Ok(()),
         }
@@ -306,6 +306,10 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
 fn too_many(setting: &str) -> Error {
     Error::invalid("invalid-settings", format!("expected at most {MOST_PATHS} members"))
         .with_field(format!("/{setting}"))
+}
+
+fn asks_for(expression: &Expression, path: &Path) -> bool {
+    expression.fields().iter().any(|(_, field)| path.touches(field))
 }
 
 fn unknown_field(path: &Path) -> Error {

@@ -14,7 +14,7 @@ use crate::{
         configured::Configured,
         document::{Document, Revision},
         patch,
-        rule::{Action, refused, signed_in},
+        rule::{Action, refused},
         write::{NewDocument, Precondition},
     },
     error::{Error, ErrorKind, Result},

@@ -4,7 +4,7 @@ use crate::{
     caller::Caller,
     clock::Timestamp,
     error::{Error, ErrorKind, Result},
-    expr::{CallerFacts, Environment, Expression, Field, Known, Scope, Truth},
+    expr::{Environment, Expression, Field, Known, Root, Scope, Truth},
     id::UserId,
 };
 
@@ -79,6 +79,14 @@ impl Rule {
         matches!(self, Self::Expression(_)) && !caller.bypasses_rules()
     }
 
+    /// Whether it asks for the document as it will be, or for what was sent.
+    pub(crate) fn asks_for_after(&self) -> bool {
+        match self {
+            Self::Owner => false,
+            Self::Expression(rule) => rule.fields().iter().any(|(root, _)| matches!(root, Root::After | Root::Input)),
+        }
+    }
+
     /// Refuses whoever the rule can never allow because nobody is signed in.
     ///
     /// # Errors
@@ -113,7 +121,7 @@ impl Rule {
         match (self, caller.user_id()) {
             (Self::Owner, Some(user)) => Ok(Visible::OwnedBy(user.clone())),
             (Self::Owner, None) => Err(refused(caller)),
-            (Self::Expression(rule), _) => match rule.constant(&Known::new(CallerFacts::of(caller), now)) {
+            (Self::Expression(rule), _) => match rule.constant(&Known::of(caller, now)) {
                 Some(Truth::True) => Ok(Visible::All),
                 Some(_) => Err(refused(caller)),
                 None => Ok(Visible::Where(rule.clone())),

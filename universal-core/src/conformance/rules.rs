@@ -175,8 +175,9 @@ async fn a_create_rule_sees_the_document_as_it_will_be(on: Fixture) -> Result<()
     }
     refused(on.create(&anonymous(), &name, new(json!({}))?).await, ErrorKind::Unauthenticated, "sign-in-required")?;
     // A replacement that creates is a creation.
-    let put = on.replace(&ada, &name, &DocumentId::generate(), object(json!({"author": "x"}))?, Precondition::None);
-    refused(put.await, ErrorKind::Forbidden, "forbidden")
+    let id = DocumentId::generate();
+    let put = on.replace(&ada, &name, &id, object(json!({"author": "x"}))?, Precondition::None).await;
+    refused(put, ErrorKind::Forbidden, "forbidden")
 }
 
 async fn an_update_rule_sees_before_input_and_after(on: Fixture) -> Result<(), String> {

@@ -10,7 +10,7 @@ use crate::{
     conformance::{
         case::Case,
         collections::fixture::{Fixture, collection, has, id, new, object, patch, stored, system, user, value},
-        expect::{check, check_eq, failed, refused},
+        expect::{check_eq, failed, refused},
     },
     error::ErrorKind,
     id::TenantId,

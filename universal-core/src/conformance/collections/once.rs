@@ -9,8 +9,7 @@ use crate::{
     caller::Caller,
     clock::{Clock as _, ManualClock},
     collections::{
-        Batch, Collections, Command, DocumentWrite, IdempotencyKey, ListQuery, Matching, MatchingWrite, Outcome,
-        Precondition, Written,
+        Batch, Collections, Command, DocumentWrite, IdempotencyKey, ListQuery, Matching, MatchingWrite, Precondition,
         idempotency::{KeptAnswers, LIFETIME},
     },
     conformance::{

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     collections::{
         document::Document,
         list_cursor::{CursorKey, Position},
@@ -48,6 +49,7 @@ impl Statement {
         query: &ListQuery,
         visible: &Visible,
         cursors: &CursorKey,
+        now: Timestamp,
     ) -> Result<Self> {
         let scope = scope(caller, collection, query);
         let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
@@ -58,7 +60,7 @@ impl Statement {
             directions = directions.into_iter().map(Direction::reversed).collect();
         }
         let mut statement = Self {
-            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref())?,
+            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref(), now)?,
             collection: collection.clone(),
             fields: query.sort.iter().map(|key| key.field.clone()).collect(),
             limit: query.limit.get() as usize,
@@ -152,15 +154,10 @@ impl Statement {
         } else {
             serde_json::from_str(&document.body).map_err(Error::internal)?
         };
-        let environment = Environment {
-            id: document.id.as_str(),
-            document: &members,
-            owner: document.owner.as_ref().map(|owner| owner.as_str()),
-            revision: document.revision.as_str(),
-            created_at: document.created_at,
-            updated_at: document.updated_at,
-            caller: self.selection.user(),
-        };
+        let environment = Environment::new(document.id.as_str(), &members)
+            .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
+            .with_revision(document.revision.as_str())
+            .with_moments(document.created_at, document.updated_at);
         let mut values: Vec<_> = self.fields.iter().map(|field| field.sort_key(&environment).to_value()).collect();
         values.push(document.id.as_str().into());
         Ok(values)

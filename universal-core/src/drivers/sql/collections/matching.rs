@@ -59,7 +59,8 @@ async fn lock(
     let configured = &by.author(&matching.collection)?.known.configured;
     let visible = configured.rule(Action::List).visible(by.caller, by.now)?;
     configured.may_ask(by.caller, &matching.filter)?;
-    let mut selection = Selection::new(dialect, by.caller, &matching.collection, &visible, Some(&matching.filter))?;
+    let mut selection =
+        Selection::new(dialect, by.caller, &matching.collection, &visible, Some(&matching.filter), by.now)?;
     if let Some(cursor) = &matching.cursor {
         let after = start(by, scope, cursor)?;
         let sql = format!("id > ${}", selection.next());

@@ -5,13 +5,14 @@ use sea_orm::Value;
 
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     collections::rule::Visible,
     drivers::sql::{
         dialect::Dialect,
         lower::{Lowered, lower},
     },
     error::Result,
-    expr::Expression,
+    expr::{Expression, Known},
     id::CollectionName,
 };
 
@@ -20,13 +21,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     dialect: Dialect,
-    user: Option<String>,
     condition: String,
     values: Vec<Value>,
 }
 
 impl Selection {
-    /// The rows of `collection` that are `visible` to `caller` and match `filter`.
+    /// The rows of `collection` that are `visible` to `caller` and match `filter`, which sees the moment `now`.
     ///
     /// # Errors
     /// `Invalid` for a filter that SQL cannot ask.
@@ -36,10 +36,10 @@ impl Selection {
         collection: &CollectionName,
         visible: &Visible,
         filter: Option<&Expression>,
+        now: Timestamp,
     ) -> Result<Self> {
         let mut selection = Self {
             dialect,
-            user: caller.user_id().map(|user| user.as_str().to_owned()),
             condition: "tenant_id = $1 AND collection = $2".to_owned(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
         };
@@ -49,12 +49,12 @@ impl Selection {
                 selection.restrict(Lowered { sql: "owner_id = $3".to_owned(), values: vec![owner.as_str().into()] });
             }
             Visible::Where(rule) => {
-                let lowered = lower(rule, dialect, &selection.known(), selection.next())?;
+                let lowered = lower(rule, dialect, &Known::of(caller, now), selection.next())?;
                 selection.restrict(lowered);
             }
         }
         if let Some(filter) = filter {
-            let lowered = lower(filter, dialect, selection.user.as_deref(), selection.next())?;
+            let lowered = lower(filter, dialect, &Known::of(caller, now), selection.next())?;
             selection.restrict(lowered);
         }
         Ok(selection)
@@ -92,11 +92,6 @@ impl Selection {
     /// Which SQL is spoken.
     pub(super) fn dialect(&self) -> Dialect {
         self.dialect
-    }
-
-    /// The id of the caller, if it is a user.
-    pub(super) fn user(&self) -> Option<&str> {
-        self.user.as_deref()
     }
 
     /// What the statement binds.

@@ -192,7 +192,7 @@ impl Collections for SqlCollections {
         let visible = configured.rule(Action::List).visible(caller, now)?;
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, now, &self.cursors)?;
+        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
         let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
