@@ -16,9 +16,9 @@ use crate::{
 };
 
 /// How many indexes a collection has at most.
-pub const MAX_INDEXES: usize = 16;
+pub(crate) const MAX_INDEXES: usize = 16;
 /// How many fields an index has at most.
-pub const MAX_INDEX_FIELDS: usize = 4;
+pub(crate) const MAX_INDEX_FIELDS: usize = 4;
 
 /// An index that writes maintain.
 #[derive(Clone, Debug, PartialEq)]

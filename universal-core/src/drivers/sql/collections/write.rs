@@ -30,7 +30,7 @@ pub(super) struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn writing(&self) -> Writing<'a> {
+    pub(super) fn writing(&self) -> Writing<'a> {
         let configured = &self.known.configured;
         // The entries of a document before an update are made of its members.
         let wants_before = !configured.indexes().is_empty();

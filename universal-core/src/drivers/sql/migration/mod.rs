@@ -7,6 +7,7 @@
 mod auth;
 mod heads;
 mod indexes;
+mod idempotency;
 mod jobs;
 mod migrator;
 mod settings;
