@@ -47,8 +47,9 @@ async fn two_documents_cannot_have_what_must_be_unique(on: Fixture) -> Result<()
     // Nothing of what was refused is there.
     refused(on.get(&system(), &name, &id("second")?).await, ErrorKind::NotFound, "document-not-found")?;
     put(&on, &name, "second", json!({"email": "b@x.org"})).await?;
-    let taken = on.patch(&system(), &name, &id("second")?, object(json!({"email": "a@x.org"}))?, Precondition::None);
-    refused(taken.await, ErrorKind::Conflict, "unique-violation")?;
+    let change = object(json!({"email": "a@x.org"}))?;
+    let taken = on.patch(&system(), &name, &id("second")?, change, Precondition::None).await;
+    refused(taken, ErrorKind::Conflict, "unique-violation")?;
     check_eq(&walked(&on, &system(), &name, &query("email == \"b@x.org\"", "")?, 5).await?, &vec!["second".to_owned()])?;
     // A document may keep its own value, and numbers are one whatever they are written as.
     on.patch(&system(), &name, &id("second")?, object(json!({"n": 2}))?, Precondition::None).await.map_err(failed)?;

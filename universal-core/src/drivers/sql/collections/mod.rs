@@ -18,6 +18,8 @@ mod perform;
 mod rows;
 mod selection;
 mod service;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use configurations::SqlConfigurations;
