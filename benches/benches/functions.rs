@@ -15,10 +15,10 @@ use universal_core::{
     },
     caller::Caller,
     clock::Timestamp,
-    collections::{Document, ListQuery, NewDocument, Precondition, Sort, decide, document::Revision, patch},
+    collections::{Document, ListQuery, NewDocument, Sort, document::Revision, patch},
     cursor::Cursor,
     error::Result,
-    expr::{Environment, Expression, Field, Scope},
+    expr::{CallerFacts, Environment, Expression, Field, Scope},
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::{Object, order},
     secret::MasterKey,
@@ -80,7 +80,7 @@ fn expressions(criterion: &mut Criterion) -> Result<()> {
     let environment = Environment::new("tea", object.as_map())
         .with_owner(Some(owner))
         .with_moments(moment, moment)
-        .with_caller(Some(owner));
+        .with_caller(CallerFacts::nobody().with_id(Some(owner)));
     let (simple, long) = ("done == false", FILTER);
     for (name, text) in [("simple", simple), ("long", long)] {
         let expression = Expression::parse(text, Scope::Filter)?;
@@ -130,9 +130,6 @@ fn documents(criterion: &mut Criterion) -> Result<()> {
             |members| patch::apply(members, black_box(change.as_map())),
             criterion::BatchSize::SmallInput,
         );
-    });
-    criterion.bench_function("collections/decide::patch", |b| {
-        b.iter(|| decide::patch(&caller, Some(&document), black_box(&change), &Precondition::None, moment));
     });
     criterion.bench_function("id/DocumentId::generate", |b| b.iter(DocumentId::generate));
     Ok(())

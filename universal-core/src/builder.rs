@@ -15,7 +15,7 @@ use crate::{
         sql::{
             auth::SqlAuth,
             catalog::SqlCatalog,
-            collections::SqlCollections,
+            collections::{SqlCollections, SqlConfigurations},
             connection::{Database, Signals},
             dialect::Dialect,
             feed::SqlFeed,
@@ -33,7 +33,7 @@ use crate::{
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
     realtime::{Bus, Feed},
     secret::MasterKey,
-    settings::{Settings, Synchronous},
+    settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
 };
 
@@ -156,10 +156,14 @@ impl Builder {
         let auth = Arc::new(SqlAuth::new(database.clone(), keys, Arc::clone(&self.clock), options)?);
 
         let cursors = CursorKey::new(master.derive("list-cursor-v1"));
-        let collections = Arc::new(SqlCollections::new(database.clone(), Arc::clone(&self.clock), cursors));
+        let closed = self.settings.undeclared_collections == Undeclared::Deny;
+        let configurations = SqlConfigurations::new(database.clone(), closed);
+        let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
+        let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
-        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone());
+        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
+            .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, bus, stop.clone()));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::id::{TenantId, UserId};
 
 /// The role of an administrator of one tenant.
@@ -22,6 +24,7 @@ pub struct Caller {
     tenant: TenantId,
     identity: Identity,
     roles: Arc<[String]>,
+    claims: Option<Arc<Map<String, Value>>>,
     session: Option<Arc<str>>,
     request_id: Option<Arc<str>>,
 }
@@ -53,13 +56,20 @@ impl Caller {
     }
 
     fn with_identity(tenant: TenantId, identity: Identity) -> Self {
-        Self { tenant, identity, roles: Arc::from([]), session: None, request_id: None }
+        Self { tenant, identity, roles: Arc::from([]), claims: None, session: None, request_id: None }
     }
 
     /// The same caller with these roles.
     #[must_use]
     pub fn with_roles<I: IntoIterator<Item = S>, S: Into<String>>(mut self, roles: I) -> Self {
         self.roles = roles.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The same caller with these claims, which rules see as `caller.claims`.
+    #[must_use]
+    pub fn with_claims(mut self, claims: impl Into<Arc<Map<String, Value>>>) -> Self {
+        self.claims = Some(claims.into());
         self
     }
 
@@ -108,6 +118,12 @@ impl Caller {
     #[must_use]
     pub fn roles(&self) -> &[String] {
         &self.roles
+    }
+
+    /// The claims that came with the credentials, if any did.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Map<String, Value>> {
+        self.claims.as_deref()
     }
 
     /// Whether the caller has `role`.

@@ -9,6 +9,7 @@ use crate::{
     collections::{
         document::Document,
         query::ListQuery,
+        settings::{CollectionInfo, CollectionSettings},
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     error::Result,
@@ -75,6 +76,33 @@ pub trait Collections: Send + Sync + fmt::Debug {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>>;
+
+    /// The settings of a collection, for administrators; the default ones if nobody has configured it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator.
+    async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo>;
+
+    /// All collections that were configured or hold documents, for administrators, in the order of their names.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator.
+    async fn collections(&self, caller: &Caller) -> Result<Vec<CollectionInfo>>;
+
+    /// Gives a collection settings in place of those it has, for administrators. They hold for every write that
+    /// commits after the answer, on every node, for reads at once, and for open subscriptions within a second.
+    /// `expected` is the version that must not have changed; 0 for a collection that nobody has configured.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `PreconditionFailed` `stale-settings`; `Invalid` with the place for a setting
+    /// that is not valid.
+    async fn configure(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        settings: CollectionSettings,
+        expected: Option<i64>,
+    ) -> Result<CollectionInfo>;
 
     /// Creates a document.
     ///

@@ -1,7 +1,10 @@
 //! What can be done to a document.
 
 use crate::{
-    collections::document::{Document, Revision},
+    collections::{
+        document::{Document, Revision},
+        rule::Action,
+    },
     id::{CollectionName, DocumentId},
     json::Object,
 };
@@ -110,6 +113,16 @@ impl DocumentWrite {
             | Self::Replace { collection, .. }
             | Self::Patch { collection, .. }
             | Self::Delete { collection, .. } => collection,
+        }
+    }
+
+    /// The rule that decides it; a replacement that creates asks the one for creations as well.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self {
+            Self::Create { .. } => Action::Create,
+            Self::Replace { .. } | Self::Patch { .. } => Action::Update,
+            Self::Delete { .. } => Action::Delete,
         }
     }
 }

@@ -8,4 +8,5 @@ pub mod case;
 pub mod collections;
 pub mod jobs;
 pub mod realtime;
+pub mod rules;
 pub mod storage;

@@ -28,8 +28,18 @@ pub(crate) enum Node {
 pub(crate) enum Operand {
     /// A field of the document or of its row.
     Field(Field),
+    /// A member of the body as it was sent.
+    Input(Arc<[Arc<str>]>),
+    /// A member of the body as it would be stored.
+    After(Arc<[Arc<str>]>),
     /// `caller.id`.
     Caller,
+    /// `caller.tenant`.
+    Tenant,
+    /// A member of `caller.claims`.
+    Claim(Arc<[Arc<str>]>),
+    /// `now`.
+    Now,
     /// A literal.
     Literal(Literal),
 }
@@ -95,6 +105,17 @@ impl Comparison {
             ">=" => Self::GreaterOrEqual,
             _ => return None,
         })
+    }
+
+    /// The comparison with its sides exchanged.
+    pub(crate) fn reversed(self) -> Self {
+        match self {
+            Self::Equal | Self::NotEqual => self,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
     }
 
     /// Whether values in this order satisfy it.

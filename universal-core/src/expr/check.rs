@@ -6,9 +6,8 @@ use crate::{
     error::{Error, Result},
     expr::{
         ast::{Comparison, Literal, Node, Operand},
-        expression::Scope,
         field::Field,
-        lexer::invalid,
+        scope::{Root, Scope},
     },
 };
 
@@ -19,10 +18,7 @@ const LONGEST_PATH: usize = 32;
 const KEYWORDS: [&str; 4] = ["true", "false", "null", "in"];
 
 /// Names that a bare field cannot have: ours, CEL's reserved words, its functions, macros and types.
-const RESERVED: [&str; 52] = [
-    "after",
-    "input",
-    "now",
+const RESERVED: [&str; 49] = [
     "request",
     "collection",
     "old",
@@ -88,45 +84,75 @@ pub(super) fn is_keyword(name: &str) -> bool {
 
 /// What a name with the names after it stands for.
 pub(super) fn resolve(root: Name, path: Vec<Name>, scope: Scope) -> Result<Operand> {
-    // Rules and triggers will have more roots; filters have these.
-    let Scope::Filter = scope;
-    let field = match root.text.as_str() {
-        "doc" => document(path, root.position)?,
-        "meta" => meta(&root, &path)?,
-        "caller" => {
-            return match path.as_slice() {
-                [name] if name.text == "id" => Ok(Operand::Caller),
-                _ => Err(invalid(root.position, "expected caller.id, the one thing a filter knows of its caller")),
-            };
+    let position = root.position;
+    if let Some(known) = Root::of(&root.text) {
+        // The id is there before the document is.
+        let id = known == Root::Doc && matches!(path.as_slice(), [name] if name.text == "id");
+        if !scope.has(known) && !id {
+            return Err(scope.invalid(position, scope.lacks(&root.text)));
         }
-        name if RESERVED.contains(&name) || is_keyword(name) => {
-            let message =
-                format!("expected a field: '{name}' is reserved; write doc.{name} or doc[\"{name}\"] for the member");
-            return Err(invalid(root.position, message));
-        }
-        _ => {
-            let position = root.position;
-            document(std::iter::once(root).chain(path).collect(), position)?
-        }
-    };
-    Ok(Operand::Field(field))
+        return match known {
+            Root::Doc => document(path, position, scope).map(Operand::Field),
+            Root::Meta => meta(position, &path, scope).map(Operand::Field),
+            Root::Input => Ok(Operand::Input(members(path, position, "input", scope)?)),
+            Root::After => match path.as_slice() {
+                [name] if name.text == "id" => Ok(Operand::Field(Field::Id)),
+                _ => Ok(Operand::After(members(path, position, "after", scope)?)),
+            },
+            Root::Caller => caller(path, position, scope),
+            Root::Now => match path.first() {
+                None => Ok(Operand::Now),
+                Some(name) => Err(scope.invalid(name.position, "expected nothing after 'now', which is a moment")),
+            },
+        };
+    }
+    if RESERVED.contains(&root.text.as_str()) || is_keyword(&root.text) {
+        let name = &root.text;
+        let message =
+            format!("expected a field: '{name}' is reserved; write doc.{name} or doc[\"{name}\"] for the member");
+        return Err(scope.invalid(position, message));
+    }
+    if scope != Scope::Filter {
+        let name = &root.text;
+        return Err(
+            scope.invalid(position, format!("expected a root: rules name their fields in full, as in doc.{name}"))
+        );
+    }
+    document(std::iter::once(root).chain(path).collect(), position, scope).map(Operand::Field)
 }
 
-fn document(path: Vec<Name>, position: usize) -> Result<Field> {
-    if path.is_empty() {
-        return Err(invalid(position, "expected a field of the document, for example doc.title"));
-    }
-    if path.len() > LONGEST_PATH {
-        return Err(invalid(position, format!("expected at most {LONGEST_PATH} names on the way to a field")));
-    }
+fn document(path: Vec<Name>, position: usize, scope: Scope) -> Result<Field> {
     if path.first().is_some_and(|name| name.text == "id") {
         return match path.get(1) {
             None => Ok(Field::Id),
-            Some(name) => Err(invalid(name.position, "expected nothing after the document's id, which is a text")),
+            Some(name) => {
+                Err(scope.invalid(name.position, "expected nothing after the document's id, which is a text"))
+            }
         };
     }
-    let names = path.into_iter().map(segment).collect::<Result<Vec<_>>>()?;
-    Ok(Field::Document(names.into()))
+    members(path, position, "doc", scope).map(Field::Document)
+}
+
+fn members(path: Vec<Name>, position: usize, root: &str, scope: Scope) -> Result<Arc<[Arc<str>]>> {
+    if path.is_empty() {
+        return Err(scope.invalid(position, format!("expected a member of {root}, for example {root}.title")));
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(scope.invalid(position, format!("expected at most {LONGEST_PATH} names on the way to a field")));
+    }
+    path.into_iter().map(segment).collect::<Result<Vec<_>>>().map(Into::into)
+}
+
+fn caller(mut path: Vec<Name>, position: usize, scope: Scope) -> Result<Operand> {
+    let first = if path.is_empty() { String::new() } else { path.remove(0).text };
+    match (first.as_str(), path.is_empty()) {
+        ("id", true) => Ok(Operand::Caller),
+        ("tenant", true) => Ok(Operand::Tenant),
+        ("claims", false) => Ok(Operand::Claim(members(path, position, "caller.claims", scope)?)),
+        _ => {
+            Err(scope.invalid(position, "expected caller.id, caller.roles, caller.tenant or a member of caller.claims"))
+        }
+    }
 }
 
 /// The names that both databases find alike.
@@ -138,7 +164,7 @@ fn segment(name: Name) -> Result<Arc<str>> {
     Ok(name.text.into())
 }
 
-fn meta(root: &Name, path: &[Name]) -> Result<Field> {
+fn meta(position: usize, path: &[Name], scope: Scope) -> Result<Field> {
     let name = if let [name] = path { name.text.as_str() } else { "" };
     match name {
         "owner" => Ok(Field::Owner),
@@ -147,54 +173,55 @@ fn meta(root: &Name, path: &[Name]) -> Result<Field> {
         "updated_at" => Ok(Field::UpdatedAt),
         _ => {
             let message = "expected meta.owner, meta.revision, meta.created_at or meta.updated_at";
-            Err(invalid(root.position, message))
+            Err(scope.invalid(position, message))
         }
     }
 }
 
 /// A comparison, with texts beside moments read as moments.
 pub(super) fn comparison(
+    scope: Scope,
     comparison: Comparison,
     (left, left_at): (Operand, usize),
     (right, right_at): (Operand, usize),
 ) -> Result<Node> {
     let (left, right) = match (is_moment(&left), is_moment(&right)) {
-        (true, false) => (left, moment_operand(right, right_at)?),
-        (false, true) => (moment_operand(left, left_at)?, right),
+        (true, false) => (left, moment_operand(right, right_at, scope)?),
+        (false, true) => (moment_operand(left, left_at, scope)?, right),
         _ => (left, right),
     };
     Ok(Node::Compare { comparison, left, right })
 }
 
 /// `needle in list`, with texts beside a moment read as moments.
-pub(super) fn membership(needle: Operand, list: Vec<(Literal, usize)>) -> Result<Node> {
+pub(super) fn membership(scope: Scope, needle: Operand, list: Vec<(Literal, usize)>) -> Result<Node> {
     let moments = is_moment(&needle);
     let list = list
         .into_iter()
-        .map(|(literal, position)| if moments { moment(literal, position) } else { Ok(literal) })
+        .map(|(literal, position)| if moments { moment(literal, position, scope) } else { Ok(literal) })
         .collect::<Result<Vec<_>>>()?;
     Ok(Node::In { needle, list })
 }
 
 fn is_moment(operand: &Operand) -> bool {
-    matches!(operand, Operand::Field(Field::CreatedAt | Field::UpdatedAt))
+    matches!(operand, Operand::Field(Field::CreatedAt | Field::UpdatedAt) | Operand::Now)
 }
 
-fn moment_operand(operand: Operand, position: usize) -> Result<Operand> {
+fn moment_operand(operand: Operand, position: usize, scope: Scope) -> Result<Operand> {
     match operand {
-        Operand::Literal(literal) => Ok(Operand::Literal(moment(literal, position)?)),
-        Operand::Field(_) | Operand::Caller => Err(expected_moment(position)),
+        Operand::Literal(literal) => Ok(Operand::Literal(moment(literal, position, scope)?)),
+        _ => Err(expected_moment(position, scope)),
     }
 }
 
-fn moment(literal: Literal, position: usize) -> Result<Literal> {
-    let Literal::Text(text) = literal else { return Err(expected_moment(position)) };
+fn moment(literal: Literal, position: usize, scope: Scope) -> Result<Literal> {
+    let Literal::Text(text) = literal else { return Err(expected_moment(position, scope)) };
     match chrono::DateTime::parse_from_rfc3339(&text) {
         Ok(moment) => Ok(Literal::Moment { micros: moment.timestamp_micros(), text }),
-        Err(_) => Err(expected_moment(position)),
+        Err(_) => Err(expected_moment(position, scope)),
     }
 }
 
-fn expected_moment(position: usize) -> Error {
-    invalid(position, "expected a moment in RFC 3339, for example \"2026-01-02T03:04:05Z\"")
+fn expected_moment(position: usize, scope: Scope) -> Error {
+    scope.invalid(position, "expected a moment in RFC 3339, for example \"2026-01-02T03:04:05Z\"")
 }

@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     expr::{
         ast::{Comparison, Literal, Node, Operand},
+        environment::Environment,
         field::Field,
     },
     json::order::{Number, equal},
@@ -39,70 +40,12 @@ impl Truth {
         }
     }
 
-    fn not(self) -> Self {
+    pub(super) fn not(self) -> Self {
         match self {
             Self::True => Self::False,
             Self::False => Self::True,
             Self::Error => Self::Error,
         }
-    }
-}
-
-/// What an expression is evaluated about: one document's row, and who asks.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Environment<'a> {
-    /// The document's id.
-    pub id: &'a str,
-    /// The members of its body.
-    pub document: &'a Map<String, Value>,
-    /// The owner, if it has one.
-    pub owner: Option<&'a str>,
-    /// The revision.
-    pub revision: &'a str,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When it was last changed.
-    pub updated_at: Timestamp,
-    /// The caller's user id, if the caller is a user.
-    pub caller: Option<&'a str>,
-}
-
-impl<'a> Environment<'a> {
-    /// A document without owner and revision, created and changed in 1970, for an anonymous caller.
-    #[must_use]
-    pub fn new(id: &'a str, document: &'a Map<String, Value>) -> Self {
-        let epoch = Timestamp::from_micros(0);
-        Self { id, document, owner: None, revision: "", created_at: epoch, updated_at: epoch, caller: None }
-    }
-
-    /// With this owner.
-    #[must_use]
-    pub fn with_owner(mut self, owner: Option<&'a str>) -> Self {
-        self.owner = owner;
-        self
-    }
-
-    /// With this revision.
-    #[must_use]
-    pub fn with_revision(mut self, revision: &'a str) -> Self {
-        self.revision = revision;
-        self
-    }
-
-    /// With these moments of creation and last change.
-    #[must_use]
-    pub fn with_moments(mut self, created_at: Timestamp, updated_at: Timestamp) -> Self {
-        self.created_at = created_at;
-        self.updated_at = updated_at;
-        self
-    }
-
-    /// For this caller's user id.
-    #[must_use]
-    pub fn with_caller(mut self, caller: Option<&'a str>) -> Self {
-        self.caller = caller;
-        self
     }
 }
 
@@ -190,15 +133,29 @@ fn same(a: View<'_>, b: View<'_>) -> bool {
 /// As CEL's macro: an error unless what holds the field is an object.
 fn has(operand: &Operand, environment: &Environment<'_>) -> Truth {
     match operand {
-        Operand::Caller => environment.caller.is_some().into(),
-        Operand::Field(Field::Document(path)) => match path.split_last() {
-            Some((last, holder)) => match walk(environment.document, holder) {
-                Some(members) => members.contains_key(&**last).into(),
-                None => Truth::Error,
-            },
-            None => Truth::Error,
-        },
-        Operand::Field(_) | Operand::Literal(_) => Truth::True,
+        Operand::Caller => environment.known.caller.id.is_some().into(),
+        Operand::Field(Field::Document(path)) => holds(environment.document, path),
+        Operand::Input(path) => holds(environment.input, path),
+        Operand::After(path) => holds(environment.after, path),
+        Operand::Claim(path) => holds(environment.known.caller.claims, path),
+        Operand::Field(_) | Operand::Literal(_) | Operand::Tenant | Operand::Now => Truth::True,
+    }
+}
+
+fn holds(document: Option<&Map<String, Value>>, path: &[std::sync::Arc<str>]) -> Truth {
+    let found = path.split_last().and_then(|(last, holder)| Some(walk(document?, holder)?.contains_key(&**last)));
+    found.map_or(Truth::Error, Truth::from)
+}
+
+/// The value of a member.
+fn member<'a>(document: Option<&'a Map<String, Value>>, path: &[std::sync::Arc<str>]) -> View<'a> {
+    match path.split_last().and_then(|(last, holder)| walk(document?, holder)?.get(&**last)) {
+        None => View::Missing,
+        Some(Value::Null) => View::Null,
+        Some(Value::Bool(value)) => View::Bool(*value),
+        Some(Value::Number(number)) => View::Number(Number::of(number)),
+        Some(Value::String(text)) => View::Text(text),
+        Some(container) => View::Container(container),
     }
 }
 
@@ -208,10 +165,15 @@ fn walk<'d>(document: &'d Map<String, Value>, path: &[std::sync::Arc<str>]) -> O
 }
 
 /// The value of one side of a comparison.
-fn view<'a>(operand: &'a Operand, environment: &Environment<'a>) -> View<'a> {
+pub(crate) fn view<'a>(operand: &'a Operand, environment: &Environment<'a>) -> View<'a> {
     match operand {
         Operand::Field(field) => view_field(field, environment),
-        Operand::Caller => environment.caller.map_or(View::Missing, View::Text),
+        Operand::Input(path) => member(environment.input, path),
+        Operand::After(path) => member(environment.after, path),
+        Operand::Caller => environment.known.caller.id.map_or(View::Missing, View::Text),
+        Operand::Tenant => View::Text(environment.known.caller.tenant),
+        Operand::Claim(path) => member(environment.known.caller.claims, path),
+        Operand::Now => moment(environment.known.now),
         Operand::Literal(literal) => view_literal(literal),
     }
 }
@@ -235,17 +197,7 @@ pub(super) fn view_field<'a>(field: &Field, environment: &Environment<'a>) -> Vi
         Field::Revision => View::Text(environment.revision),
         Field::CreatedAt => moment(environment.created_at),
         Field::UpdatedAt => moment(environment.updated_at),
-        Field::Document(path) => {
-            let found = path.split_last().and_then(|(last, holder)| walk(environment.document, holder)?.get(&**last));
-            match found {
-                None => View::Missing,
-                Some(Value::Null) => View::Null,
-                Some(Value::Bool(value)) => View::Bool(*value),
-                Some(Value::Number(number)) => View::Number(Number::of(number)),
-                Some(Value::String(text)) => View::Text(text),
-                Some(container) => View::Container(container),
-            }
-        }
+        Field::Document(path) => member(environment.document, path),
     }
 }
 

@@ -6,19 +6,13 @@ use crate::{
     error::Result,
     expr::{
         ast::Node,
-        eval::{Environment, Truth, evaluate},
+        environment::Environment,
+        eval::{Truth, evaluate},
         parser::parse,
         print,
+        scope::Scope,
     },
 };
-
-/// Where an expression stands, which decides the names it may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Scope {
-    /// A filter of a list or of a subscription: bare names are fields of the document.
-    Filter,
-}
 
 /// A checked expression; cheap to clone.
 ///
@@ -41,7 +35,7 @@ impl Expression {
     /// Reads an expression of at most 4 KiB, depth 32 and 256 nodes, with lists of at most 200 literals.
     ///
     /// # Errors
-    /// `Invalid` `invalid-filter`, or `invalid-field` for a field's name that cannot be asked for, with the byte
+    /// `Invalid` with [`Scope::code`], or `invalid-field` for a field's name that cannot be asked for, with the byte
     /// position and what was expected.
     pub fn parse(text: &str, scope: Scope) -> Result<Self> {
         Ok(Self { root: Arc::new(parse(text, scope)?), scope })
@@ -64,6 +58,14 @@ impl Expression {
     #[must_use]
     pub fn to_text(&self) -> String {
         print::node(&self.root)
+    }
+
+    /// Whether the databases can answer it, so that it can be a list's filter or the rule `list`.
+    ///
+    /// # Errors
+    /// `Invalid` with [`Scope::code`], the position and what only memory can do.
+    pub fn listable(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Where it stands.

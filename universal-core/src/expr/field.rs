@@ -5,9 +5,10 @@ use std::{fmt, sync::Arc};
 use crate::{
     error::Result,
     expr::{
-        eval::{Environment, View, view_field},
-        expression::Scope,
+        environment::Environment,
+        eval::{View, view_field},
         parser, print,
+        scope::Scope,
     },
     json::order::{self, SortKey},
 };

@@ -1,6 +1,9 @@
 //! From text to tokens.
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    expr::scope::Scope,
+};
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,14 +41,9 @@ const SYMBOLS: [&str; 24] = [
     "{", "}",
 ];
 
-/// The error for a text that is no expression.
-pub(super) fn invalid(position: usize, message: impl Into<String>) -> Error {
-    Error::invalid("invalid-filter", message).with_position(position)
-}
-
 /// Cuts a text into tokens, each with the byte at which it begins; the last is [`Token::End`].
-pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
-    let mut lexer = Lexer { text, position: 0 };
+pub(super) fn tokens(text: &str, scope: Scope) -> Result<Vec<(usize, Token)>> {
+    let mut lexer = Lexer { text, position: 0, scope };
     let mut out = Vec::new();
     loop {
         lexer.space();
@@ -62,6 +60,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>> {
 struct Lexer<'t> {
     text: &'t str,
     position: usize,
+    scope: Scope,
 }
 
 impl<'t> Lexer<'t> {
@@ -119,7 +118,7 @@ impl<'t> Lexer<'t> {
                 self.position += symbol.len();
                 Ok(Token::Symbol(symbol))
             }
-            None => Err(invalid(self.position, self.unknown(first))),
+            None => Err(self.scope.invalid(self.position, self.unknown(first))),
         }
     }
 
@@ -134,13 +133,14 @@ impl<'t> Lexer<'t> {
 
     fn number(&mut self) -> Result<Token> {
         let start = self.position;
+        let scope = self.scope;
         let out_of_range =
-            || invalid(start, "expected an integer between -9223372036854775808 and 9223372036854775807");
+            || scope.invalid(start, "expected an integer between -9223372036854775808 and 9223372036854775807");
         let token = if self.rest().starts_with("0x") || self.rest().starts_with("0X") {
             self.position += 2;
             let digits = self.run(char::is_ascii_hexdigit);
             if digits.is_empty() {
-                return Err(invalid(self.position, "expected hexadecimal digits after 0x"));
+                return Err(self.scope.invalid(self.position, "expected hexadecimal digits after 0x"));
             }
             Token::Integer(u64::from_str_radix(digits, 16).map_err(|_| out_of_range())?)
         } else {
@@ -148,10 +148,10 @@ impl<'t> Lexer<'t> {
         };
         match self.peek() {
             Some('u' | 'U') => {
-                Err(invalid(self.position, "expected an integer without 'u': numbers have one kind here"))
+                Err(self.scope.invalid(self.position, "expected an integer without 'u': numbers have one kind here"))
             }
             Some(c) if c.is_ascii_alphanumeric() || c == '_' => {
-                Err(invalid(self.position, format!("expected the end of the number, found {c:?}")))
+                Err(self.scope.invalid(self.position, format!("expected the end of the number, found {c:?}")))
             }
             _ => Ok(token),
         }
@@ -174,7 +174,7 @@ impl<'t> Lexer<'t> {
                 self.next();
             }
             if self.run(char::is_ascii_digit).is_empty() {
-                return Err(invalid(self.position, "expected digits in the exponent"));
+                return Err(self.scope.invalid(self.position, "expected digits in the exponent"));
             }
         }
         let text = self.text.get(start..self.position).unwrap_or_default();
@@ -183,7 +183,7 @@ impl<'t> Lexer<'t> {
         }
         match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Some(Token::Double(value))),
-            _ => Err(invalid(start, "expected a number whose size is less than 1.8e308")),
+            _ => Err(self.scope.invalid(start, "expected a number whose size is less than 1.8e308")),
         }
     }
 
@@ -195,9 +195,11 @@ impl<'t> Lexer<'t> {
             let position = self.position;
             match self.next() {
                 None | Some('\n' | '\r') => {
-                    return Err(invalid(start, format!("expected a closing {quote} for the text that begins here")));
+                    return Err(self
+                        .scope
+                        .invalid(start, format!("expected a closing {quote} for the text that begins here")));
                 }
-                Some('\0') => return Err(nul(position)),
+                Some('\0') => return Err(self.nul(position)),
                 Some('\\') => out.push(self.escape(position)?),
                 Some(c) if c == quote => return Ok(Token::Text(out)),
                 Some(c) => out.push(c),
@@ -225,13 +227,13 @@ impl<'t> Lexer<'t> {
             }
             _ => {
                 let message = "expected an escape of CEL: \\\\ \\\" \\' \\` \\? \\a \\b \\f \\n \\r \\t \\v \\xHH \\uHHHH \\UHHHHHHHH \\OOO";
-                return Err(invalid(start, message));
+                return Err(self.scope.invalid(start, message));
             }
         };
         match char::from_u32(code) {
-            Some('\0') => Err(nul(start)),
+            Some('\0') => Err(self.nul(start)),
             Some(c) => Ok(c),
-            None => Err(invalid(start, "expected an escape that stands for a character")),
+            None => Err(self.scope.invalid(start, "expected an escape that stands for a character")),
         }
     }
 
@@ -240,15 +242,15 @@ impl<'t> Lexer<'t> {
         for _ in 0..count {
             let Some(digit) = self.peek().and_then(|c| c.to_digit(radix)) else {
                 let kind = if radix == 8 { "octal" } else { "hexadecimal" };
-                return Err(invalid(start, format!("expected {count} {kind} digits in this escape")));
+                return Err(self.scope.invalid(start, format!("expected {count} {kind} digits in this escape")));
             };
             self.next();
             code = code.checked_mul(radix).and_then(|code| code.checked_add(digit)).unwrap_or(u32::MAX);
         }
         Ok(code)
     }
-}
 
-fn nul(position: usize) -> Error {
-    invalid(position, "expected a character other than U+0000, which no document holds")
+    fn nul(&self, position: usize) -> Error {
+        self.scope.invalid(position, "expected a character other than U+0000, which no document holds")
+    }
 }

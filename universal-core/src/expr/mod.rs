@@ -23,18 +23,25 @@
 
 mod ast;
 mod check;
+mod environment;
 mod eval;
 mod expression;
 mod field;
 mod lexer;
 mod mentions;
 mod parser;
+mod parts;
 mod print;
+mod scope;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use ast::{Comparison, Literal, Node, Operand};
-pub use eval::{Environment, Truth};
-pub(crate) use eval::{View, compare, view_literal};
-pub use expression::{Expression, Scope};
+pub use environment::{CallerFacts, Environment, Known};
+pub use eval::Truth;
+pub(crate) use eval::{View, compare, view, view_literal};
+pub use expression::Expression;
 pub use field::Field;
+#[cfg_attr(not(test), expect(unused_imports, reason = "the planner of indexes asks"))]
+pub(crate) use parts::{Part, Test};
+pub use scope::{Root, Scope};

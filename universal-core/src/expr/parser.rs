@@ -5,9 +5,9 @@ use crate::{
     expr::{
         ast::{Comparison, Literal, Node, Operand},
         check::{self, Name},
-        expression::Scope,
         field::Field,
-        lexer::{Token, invalid, tokens},
+        lexer::{Token, tokens},
+        scope::Scope,
     },
     json::order::Number,
 };
@@ -23,19 +23,21 @@ const LONGEST_LIST: usize = 200;
 
 /// Reads a whole expression.
 pub(super) fn parse(text: &str, scope: Scope) -> Result<Node> {
-    parse_all(text, scope).map_err(|error| error.with_field("filter"))
+    parse_all(text, scope).map_err(|error| scope.told(error))
 }
 
 fn parse_all(text: &str, scope: Scope) -> Result<Node> {
     let mut parser = Parser::new(text, scope)?;
-    let root = parser.either()?.into_node()?;
+    let root = parser.either()?.into_node(scope)?;
     parser.end()?;
     if root.depth() > DEEPEST {
-        return Err(too_deep(0));
+        return Err(too_deep(scope, 0));
     }
     let size = root.size();
     if size > LARGEST {
-        return Err(invalid(0, format!("expected at most {LARGEST} comparisons, fields and literals, found {size}")));
+        return Err(
+            scope.invalid(0, format!("expected at most {LARGEST} comparisons, fields and literals, found {size}"))
+        );
     }
     Ok(root)
 }
@@ -47,7 +49,7 @@ pub(super) fn parse_field(text: &str, scope: Scope) -> Result<Field> {
     parser.end()?;
     match parsed {
         Parsed::Operand(Operand::Field(field), _) => Ok(field),
-        Parsed::Operand(..) | Parsed::Node(..) => Err(invalid(0, "expected a field")),
+        Parsed::Operand(..) | Parsed::Node(..) => Err(scope.invalid(0, "expected a field")),
     }
 }
 
@@ -61,21 +63,21 @@ enum Parsed {
 
 impl Parsed {
     /// As something that is true or false.
-    fn into_node(self) -> Result<Node> {
+    fn into_node(self, scope: Scope) -> Result<Node> {
         match self {
             Self::Node(node, _) => Ok(node),
             Self::Operand(Operand::Literal(Literal::Bool(value)), _) => {
                 Ok(Node::Test(Operand::Literal(Literal::Bool(value))))
             }
             Self::Operand(Operand::Literal(_), position) => {
-                Err(invalid(position, "expected a comparison, found a literal alone"))
+                Err(scope.invalid(position, "expected a comparison, found a literal alone"))
             }
             Self::Operand(operand, _) => Ok(Node::Test(operand)),
         }
     }
 
     /// As one side of a comparison.
-    fn into_operand(self, beside: &str) -> Result<(Operand, usize)> {
+    fn into_operand(self, scope: Scope, beside: &str) -> Result<(Operand, usize)> {
         match self {
             Self::Operand(operand, position) => Ok((operand, position)),
             Self::Node(_, position) => {
@@ -83,7 +85,7 @@ impl Parsed {
                     "expected a field or a literal beside '{beside}', found a condition; join conditions with && and ||, and \
                      write !(a {beside} b) to negate one"
                 );
-                Err(invalid(position, message))
+                Err(scope.invalid(position, message))
             }
         }
     }
@@ -100,9 +102,9 @@ impl Parser {
     fn new(text: &str, scope: Scope) -> Result<Self> {
         if text.len() > LONGEST {
             let message = format!("expected at most {LONGEST} bytes, found {}", text.len());
-            return Err(invalid(LONGEST, message));
+            return Err(scope.invalid(LONGEST, message));
         }
-        Ok(Self { tokens: tokens(text)?, next: 0, depth: 0, scope })
+        Ok(Self { tokens: tokens(text, scope)?, next: 0, depth: 0, scope })
     }
 
     fn peek(&self) -> &Token {
@@ -130,7 +132,7 @@ impl Parser {
     }
 
     fn expected(&self, what: &str) -> Error {
-        invalid(self.position(), format!("expected {what}, found {}", self.peek().describe()))
+        self.scope.invalid(self.position(), format!("expected {what}, found {}", self.peek().describe()))
     }
 
     fn end(&self) -> Result<()> {
@@ -177,9 +179,10 @@ impl Parser {
             Ok(more) => parts.extend(more),
             Err(one) => parts.push(one),
         };
-        add(first.into_node()?);
+        add(first.into_node(self.scope)?);
         while self.take_symbol(symbol) {
-            add(part(self)?.into_node()?);
+            let next = part(self)?.into_node(self.scope)?;
+            add(next);
         }
         Ok(Parsed::Node(join(parts), position))
     }
@@ -191,16 +194,16 @@ impl Parser {
         let node = match self.peek().clone() {
             Token::Symbol(symbol) => {
                 let Some(comparison) = Comparison::of(symbol) else { return Ok(left) };
-                let left = left.into_operand(symbol)?;
+                let left = left.into_operand(self.scope, symbol)?;
                 self.next += 1;
-                let right = self.unary()?.into_operand(symbol)?;
-                check::comparison(comparison, left, right)?
+                let right = self.unary()?.into_operand(self.scope, symbol)?;
+                check::comparison(self.scope, comparison, left, right)?
             }
             Token::Name(name) if name == "in" => {
-                let (needle, _) = left.into_operand("in")?;
+                let (needle, _) = left.into_operand(self.scope, "in")?;
                 self.next += 1;
                 let list = self.list()?;
-                check::membership(needle, list)?
+                check::membership(self.scope, needle, list)?
             }
             _ => return Ok(left),
         };
@@ -235,10 +238,10 @@ impl Parser {
             let position = self.position();
             match self.unary()? {
                 Parsed::Operand(Operand::Literal(literal), _) => items.push((literal, position)),
-                _ => return Err(invalid(position, "expected a literal: a list after 'in' holds no fields")),
+                _ => return Err(self.scope.invalid(position, "expected a literal: a list after 'in' holds no fields")),
             }
             if items.len() > LONGEST_LIST {
-                return Err(invalid(start, format!("expected a list of at most {LONGEST_LIST} literals")));
+                return Err(self.scope.invalid(start, format!("expected a list of at most {LONGEST_LIST} literals")));
             }
         }
         Ok(items)
@@ -247,7 +250,7 @@ impl Parser {
     fn unary(&mut self) -> Result<Parsed> {
         let position = self.position();
         if self.take_symbol("!") {
-            let inner = self.nested(position, Self::unary)?.into_node()?;
+            let inner = self.nested(position, Self::unary)?.into_node(self.scope)?;
             return Ok(Parsed::Node(Node::Not(Box::new(inner)), position));
         }
         if self.take_symbol("-") {
@@ -257,7 +260,7 @@ impl Parser {
                 _ => return Err(self.expected("a number after '-'")),
             };
             self.next += 1;
-            return literal_number(number, position);
+            return literal_number(self.scope, number, position);
         }
         self.primary()
     }
@@ -266,7 +269,7 @@ impl Parser {
     fn nested(&mut self, position: usize, read: fn(&mut Self) -> Result<Parsed>) -> Result<Parsed> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(too_deep(position));
+            return Err(too_deep(self.scope, position));
         }
         let parsed = read(self)?;
         self.depth -= 1;
@@ -278,11 +281,11 @@ impl Parser {
         let literal = match self.peek().clone() {
             Token::Integer(size) => {
                 self.next += 1;
-                return literal_number(i64::try_from(size).ok().map(Number::Integer), position);
+                return literal_number(self.scope, i64::try_from(size).ok().map(Number::Integer), position);
             }
             Token::Double(value) => {
                 self.next += 1;
-                return literal_number(Some(Number::double(value)), position);
+                return literal_number(self.scope, Some(Number::double(value)), position);
             }
             Token::Text(text) => Literal::Text(text.into()),
             Token::Name(name) => match name.as_str() {
@@ -310,16 +313,21 @@ impl Parser {
         if matches!(self.peek(), Token::Symbol("(")) {
             if root != "has" {
                 let message = format!("expected a field: the one function of filters is has(field), not {root}(…)");
-                return Err(invalid(position, message));
+                return Err(self.scope.invalid(position, message));
             }
             self.next += 1;
             let inner = self.primary()?;
             self.expect(")")?;
             return match inner {
-                Parsed::Operand(operand @ (Operand::Field(_) | Operand::Caller), _) => {
-                    Ok(Parsed::Node(Node::Has(operand), position))
-                }
-                _ => Err(invalid(position, "expected a field within has(…)")),
+                Parsed::Operand(
+                    operand @ (Operand::Field(_)
+                    | Operand::Input(_)
+                    | Operand::After(_)
+                    | Operand::Caller
+                    | Operand::Claim(_)),
+                    _,
+                ) => Ok(Parsed::Node(Node::Has(operand), position)),
+                _ => Err(self.scope.invalid(position, "expected a field within has(…)")),
             };
         }
         let mut path = Vec::new();
@@ -329,16 +337,14 @@ impl Parser {
                 match self.take() {
                     Token::Name(name) if !check::is_keyword(&name) => path.push(Name { text: name, position: at }),
                     Token::Name(name) => {
-                        return Err(invalid(
-                            at,
-                            format!("expected a field's name, found '{name}'; write [\"{name}\"]"),
-                        ));
+                        return Err(self
+                            .scope
+                            .invalid(at, format!("expected a field's name, found '{name}'; write [\"{name}\"]")));
                     }
                     other => {
-                        return Err(invalid(
-                            at,
-                            format!("expected a field's name after '.', found {}", other.describe()),
-                        ));
+                        return Err(self
+                            .scope
+                            .invalid(at, format!("expected a field's name after '.', found {}", other.describe())));
                     }
                 }
                 if matches!(self.peek(), Token::Symbol("(")) {
@@ -347,7 +353,7 @@ impl Parser {
             } else if self.take_symbol("[") {
                 let at = self.position();
                 let Token::Text(text) = self.take() else {
-                    return Err(invalid(
+                    return Err(self.scope.invalid(
                         at,
                         "expected a field's name in quotes: items of arrays cannot be asked for by number",
                     ));
@@ -363,13 +369,15 @@ impl Parser {
     }
 }
 
-fn literal_number(number: Option<Number>, position: usize) -> Result<Parsed> {
+fn literal_number(scope: Scope, number: Option<Number>, position: usize) -> Result<Parsed> {
     match number {
         Some(number) => Ok(Parsed::Operand(Operand::Literal(Literal::Number(number)), position)),
-        None => Err(invalid(position, "expected an integer between -9223372036854775808 and 9223372036854775807")),
+        None => {
+            Err(scope.invalid(position, "expected an integer between -9223372036854775808 and 9223372036854775807"))
+        }
     }
 }
 
-fn too_deep(position: usize) -> Error {
-    invalid(position, format!("expected at most {DEEPEST} parentheses and negations within each other"))
+fn too_deep(scope: Scope, position: usize) -> Error {
+    scope.invalid(position, format!("expected at most {DEEPEST} parentheses and negations within each other"))
 }

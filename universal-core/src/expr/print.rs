@@ -1,6 +1,6 @@
 //! The normal form of expressions.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use crate::{
     expr::{
@@ -71,7 +71,12 @@ fn write_joined(out: &mut String, parts: &[Node], between: &str) {
 fn write_operand(out: &mut String, operand: &Operand) {
     match operand {
         Operand::Field(field) => write_field(out, field),
+        Operand::Input(path) => write_path(out, "input", path),
+        Operand::After(path) => write_path(out, "after", path),
         Operand::Caller => out.push_str("caller.id"),
+        Operand::Tenant => out.push_str("caller.tenant"),
+        Operand::Claim(path) => write_path(out, "caller.claims", path),
+        Operand::Now => out.push_str("now"),
         Operand::Literal(literal) => write_literal(out, literal),
     }
 }
@@ -83,18 +88,20 @@ fn write_field(out: &mut String, field: &Field) {
         Field::Revision => out.push_str("meta.revision"),
         Field::CreatedAt => out.push_str("meta.created_at"),
         Field::UpdatedAt => out.push_str("meta.updated_at"),
-        Field::Document(path) => {
-            out.push_str("doc");
-            for name in path.iter() {
-                if is_name(name) {
-                    out.push('.');
-                    out.push_str(name);
-                } else {
-                    out.push('[');
-                    write_text(out, name);
-                    out.push(']');
-                }
-            }
+        Field::Document(path) => write_path(out, "doc", path),
+    }
+}
+
+fn write_path(out: &mut String, root: &str, path: &[Arc<str>]) {
+    out.push_str(root);
+    for name in path {
+        if is_name(name) {
+            out.push('.');
+            out.push_str(name);
+        } else {
+            out.push('[');
+            write_text(out, name);
+            out.push(']');
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     clock::Timestamp,
-    expr::{Environment, Expression, Field, Scope, Truth},
+    expr::{CallerFacts, Environment, Expression, Field, Known, Scope, Truth},
 };
 
 fn parse(text: &str) -> Expression {
@@ -17,7 +17,7 @@ fn evaluate(text: &str, document: &Value) -> Truth {
         .with_owner(Some("ann"))
         .with_revision("r1-1")
         .with_moments(Timestamp::from_micros(1_767_323_045_678_901), Timestamp::from_micros(1_767_323_045_679_000))
-        .with_caller(Some("ann"));
+        .with_caller(CallerFacts::nobody().with_id(Some("ann")));
     let expression = parse(text);
     let normal = parse(&expression.to_text());
     assert_eq!(normal, expression, "{text}");
@@ -98,7 +98,6 @@ fn what_is_refused_and_where() {
         ("meta.x == 1", 0),
         ("meta == 1", 0),
         ("caller == 1", 0),
-        ("caller.roles == 1", 0),
         ("has(1)", 0),
         ("has(a == 1)", 6),
         ("meta.created_at > 5", 18),
@@ -207,6 +206,53 @@ fn fields_are_read_alone() {
     for bad in ["", "a,b", "1", "caller.id", "-a", "a ==", "has(a)"] {
         assert!(Field::parse(bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn scopes_have_their_names_and_codes() {
+    for (scope, good, bad) in [
+        (Scope::Filter, "a == 1 && doc.a == caller.id && meta.created_at < now", "input.a == 1"),
+        (Scope::ListRule, "doc.a == caller.claims.x.y && caller.tenant == 'acme'", "a == 1"),
+        (Scope::CreateRule, "after.a == input.a && meta.owner == caller.id && after.id == 'x'", "doc.a == 1"),
+        (Scope::UpdateRule, "doc.a == after.a && input.a == 1", "after == 1"),
+        (Scope::DeleteRule, "doc.a == 1 && meta.owner == caller.id", "after.a == 1"),
+        (Scope::Trigger, "doc.a != after.a && meta.created_at < now", "caller.id == 'x'"),
+    ] {
+        let expression = Expression::parse(good, scope).unwrap_or_else(|error| panic!("{good}: {error}"));
+        assert_eq!(Expression::parse(&expression.to_text(), scope).unwrap(), expression);
+        let error = Expression::parse(bad, scope).expect_err(bad);
+        assert_eq!((error.code(), error.position()), (scope.code(), Some(0)), "{bad}");
+        assert_eq!(error.field(), (scope == Scope::Filter).then_some("filter"));
+    }
+}
+
+#[test]
+fn what_is_known_before_a_document_is_looked_at() {
+    let known = Known::new(CallerFacts::nobody().with_id(Some("ann")), Timestamp::from_micros(1_000));
+    for (text, constant) in [
+        ("false", Some(Truth::False)),
+        ("doc.a == 1 && 2 < 1", Some(Truth::False)),
+        ("doc.a == 1 || caller.id == 'ann'", Some(Truth::True)),
+        ("caller.claims.x == 1", Some(Truth::Error)),
+        ("doc.a == 1 && caller.id == 'ann'", None),
+    ] {
+        assert_eq!(Expression::parse(text, Scope::ListRule).unwrap().constant(&known), constant, "{text}");
+    }
+    let expression =
+        parse("a == 1 && caller.id == meta.owner && 3 > b.c && id in ['x', 'y'] && (d == 1 || e == 1) && !f");
+    let parts: Vec<String> =
+        expression.parts(&known).iter().map(|part| format!("{} {:?}", part.field, part.test)).collect();
+    assert_eq!(
+        parts,
+        [
+            "doc.a Compare(Equal, Number(Integer(1)))",
+            "meta.owner Compare(Equal, Text(\"ann\"))",
+            "doc.b.c Compare(Less, Number(Integer(3)))",
+            "doc.id OneOf([Text(\"x\"), Text(\"y\")])",
+            "doc.f Compare(Equal, Bool(false))",
+        ]
+    );
+    assert!(expression.mentions(&Field::parse("d").unwrap()) && !expression.mentions(&Field::parse("g").unwrap()));
 }
 
 proptest! {

@@ -20,4 +20,4 @@ pub use canonical::parse;
 pub use limits::Limits;
 pub use number::{from_f64, to_text as number_to_text};
 pub use object::Object;
-pub use print::{restore, value_to_text};
+pub use print::{members_to_text, restore, value_to_text};

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::{
     caller::Caller,
+    clock::Timestamp,
     collections::{
         document::Document,
         list_cursor::{CursorKey, Position},
@@ -12,9 +13,9 @@ use crate::{
         rule::Visible,
     },
     drivers::sql::{
-        collections::rows,
+        collections::{rows, selection::Selection},
         dialect::Dialect,
-        lower::{Lowered, lower, sort_bounds, sort_terms},
+        lower::{Lowered, sort_bounds, sort_terms},
         statement::Row,
     },
     error::{Error, Result},
@@ -27,15 +28,13 @@ use crate::{
 /// The statement of a list, and how to make a page of its rows.
 #[derive(Debug)]
 pub(super) struct Statement {
-    dialect: Dialect,
+    selection: Selection,
     collection: CollectionName,
-    caller: Option<String>,
     fields: Vec<Field>,
     limit: usize,
     start: Option<Position>,
     scope: String,
     sql: String,
-    values: Vec<Value>,
 }
 
 impl Statement {
@@ -50,39 +49,27 @@ impl Statement {
         query: &ListQuery,
         visible: &Visible,
         cursors: &CursorKey,
+        now: Timestamp,
     ) -> Result<Self> {
         let scope = scope(caller, collection, query);
         let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
         let backwards = start.as_ref().is_some_and(|start| start.backwards);
-        let user = caller.user_id().map(|user| user.as_str().to_owned());
-        let mut statement = Self {
-            dialect,
-            collection: collection.clone(),
-            caller: user,
-            fields: query.sort.iter().map(|key| key.field.clone()).collect(),
-            limit: query.limit.get() as usize,
-            start,
-            scope,
-            sql: format!(
-                "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2",
-                rows::columns(dialect)
-            ),
-            values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
-        };
-        if let Visible::OwnedBy(owner) = visible {
-            statement.values.push(owner.as_str().into());
-            statement.sql.push_str(" AND owner_id = $3");
-        }
-        if let Some(filter) = &query.filter {
-            let lowered = lower(filter, dialect, statement.caller.as_deref(), statement.values.len() + 1)?;
-            statement.restrict(lowered);
-        }
         let mut directions: Vec<_> = query.sort.iter().map(|key| key.direction).collect();
         directions.push(Direction::Ascending);
         if backwards {
             directions = directions.into_iter().map(Direction::reversed).collect();
         }
+        let mut statement = Self {
+            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref(), now)?,
+            collection: collection.clone(),
+            fields: query.sort.iter().map(|key| key.field.clone()).collect(),
+            limit: query.limit.get() as usize,
+            start,
+            scope,
+            sql: String::new(),
+        };
         statement.begin_after(&directions)?;
+        statement.sql = format!("SELECT {}{}", rows::columns(dialect), statement.selection.rows());
         statement.order(&directions)?;
         Ok(statement)
     }
@@ -92,14 +79,7 @@ impl Statement {
     }
 
     pub(super) fn values(&self) -> Vec<Value> {
-        self.values.clone()
-    }
-
-    fn restrict(&mut self, condition: Lowered) {
-        self.sql.push_str(" AND (");
-        self.sql.push_str(&condition.sql);
-        self.sql.push(')');
-        self.values.extend(condition.values);
+        self.selection.values()
     }
 
     /// The rows after the cursor's row: greater in the first term, or equal in it and greater in the
@@ -107,40 +87,40 @@ impl Statement {
     fn begin_after(&mut self, directions: &[Direction]) -> Result<()> {
         let Some(start) = &self.start else { return Ok(()) };
         let (keys, id) = read_position(start, self.fields.len()).ok_or_else(bad_cursor)?;
+        let (dialect, first) = (self.selection.dialect(), self.selection.next());
         let mut equal: Vec<String> = Vec::new();
         let mut choices: Vec<String> = Vec::new();
         let mut values = Vec::new();
         for ((field, key), direction) in self.fields.iter().zip(&keys).zip(directions) {
-            for bound in sort_bounds(field, key, self.dialect, self.values.len() + values.len() + 1) {
+            for bound in sort_bounds(field, key, dialect, first + values.len()) {
                 choices.push(conjunction(&equal, &format!("{} {} {}", bound.term, after(*direction), bound.bound)));
                 equal.push(format!("{} = {}", bound.term, bound.bound));
                 values.extend(bound.values);
             }
         }
         let last = directions.last().copied().unwrap_or(Direction::Ascending);
+        choices.push(conjunction(&equal, &format!("id {} ${}", after(last), first + values.len())));
         values.push(id.into());
-        let placeholder = self.values.len() + values.len();
-        choices.push(conjunction(&equal, &format!("id {} ${placeholder}", after(last))));
-        self.restrict(Lowered { sql: choices.join(" OR "), values });
+        self.selection.restrict(Lowered { sql: choices.join(" OR "), values });
         Ok(())
     }
 
     fn order(&mut self, directions: &[Direction]) -> Result<()> {
         self.sql.push_str(" ORDER BY ");
         for (field, direction) in self.fields.iter().zip(directions) {
-            let terms = sort_terms(field, self.dialect, self.values.len() + 1);
+            let terms = sort_terms(field, self.selection.dialect(), self.selection.next());
             for term in &terms.terms {
                 self.sql.push_str(term);
                 self.sql.push_str(towards(*direction));
                 self.sql.push_str(", ");
             }
-            self.values.extend(terms.values);
+            self.selection.bind_all(terms.values);
         }
         self.sql.push_str("id");
         self.sql.push_str(towards(directions.last().copied().unwrap_or(Direction::Ascending)));
         let limit = i64::try_from(self.limit + 1).map_err(Error::internal)?;
-        self.values.push(limit.into());
-        self.sql.push_str(&format!(" LIMIT ${}", self.values.len()));
+        let limit = self.selection.bind(limit);
+        self.sql.push_str(&format!(" LIMIT ${limit}"));
         Ok(())
     }
 
@@ -149,7 +129,8 @@ impl Statement {
     pub(super) fn page(&self, found: &[Row], cut: bool, cursors: &CursorKey) -> Result<Page<Document>> {
         let more = cut || found.len() > self.limit;
         let rows = found.iter().take(self.limit);
-        let documents: Result<Vec<_>> = rows.map(|row| rows::document(self.dialect, &self.collection, row)).collect();
+        let documents: Result<Vec<_>> =
+            rows.map(|row| rows::document(self.selection.dialect(), &self.collection, row)).collect();
         let mut items = documents?;
         let backwards = self.start.as_ref().is_some_and(|start| start.backwards);
         if backwards {
@@ -173,15 +154,10 @@ impl Statement {
         } else {
             serde_json::from_str(&document.body).map_err(Error::internal)?
         };
-        let environment = Environment {
-            id: document.id.as_str(),
-            document: &members,
-            owner: document.owner.as_ref().map(|owner| owner.as_str()),
-            revision: document.revision.as_str(),
-            created_at: document.created_at,
-            updated_at: document.updated_at,
-            caller: self.caller.as_deref(),
-        };
+        let environment = Environment::new(document.id.as_str(), &members)
+            .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
+            .with_revision(document.revision.as_str())
+            .with_moments(document.created_at, document.updated_at);
         let mut values: Vec<_> = self.fields.iter().map(|field| field.sort_key(&environment).to_value()).collect();
         values.push(document.id.as_str().into());
         Ok(values)

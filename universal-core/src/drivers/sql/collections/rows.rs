@@ -20,7 +20,13 @@ const LOOKS: u32 = 16;
 
 /// The columns of [`document`], in its order.
 pub(super) fn columns(dialect: Dialect) -> String {
-    format!("id, {}, revision, owner_id, created_at, updated_at", dialect.json_out("body"))
+    columns_of(dialect, "")
+}
+
+/// The same of a table that is named in the statement: `d.`.
+pub(super) fn columns_of(dialect: Dialect, table: &str) -> String {
+    let body = dialect.json_out(&format!("{table}body"));
+    format!("{table}id, {body}, {table}revision, {table}owner_id, {table}created_at, {table}updated_at")
 }
 
 /// The document in a row of [`columns`].

@@ -12,7 +12,7 @@ use crate::{
         },
     },
     error::{Error, Result},
-    expr::{Comparison, Expression, Literal, Node, Operand, View, compare},
+    expr::{Comparison, Expression, Known, Literal, Node, Operand, View, compare},
 };
 
 /// The most values that a statement can bind on both databases.
@@ -27,17 +27,17 @@ pub(crate) struct Lowered {
     pub(crate) values: Vec<Value>,
 }
 
-/// The condition of an expression over a row's columns, for the caller with this user id, its first value `$first_placeholder`.
+/// The condition of an expression over a row's columns, for this caller and moment, its first value `$first_placeholder`.
 ///
 /// # Errors
 /// `Invalid` `invalid-filter` if the statement would bind more values than the databases can.
 pub(crate) fn lower(
     expression: &Expression,
     dialect: Dialect,
-    caller: Option<&str>,
+    known: &Known<'_>,
     first_placeholder: usize,
 ) -> Result<Lowered> {
-    let mut lowering = Lowering { dialect, caller, binds: Binds::new(first_placeholder) };
+    let mut lowering = Lowering { dialect, known: *known, binds: Binds::new(first_placeholder) };
     let sql = format!("({})", lowering.node(expression.root()));
     let values = lowering.binds.into_values();
     if first_placeholder.saturating_add(values.len()) > MOST_VALUES {
@@ -51,7 +51,7 @@ pub(crate) fn lower(
 
 struct Lowering<'e> {
     dialect: Dialect,
-    caller: Option<&'e str>,
+    known: Known<'e>,
     binds: Binds,
 }
 
@@ -74,7 +74,7 @@ impl<'e> Lowering<'e> {
     }
 
     fn term(&self, operand: &'e Operand) -> Term<'e> {
-        Term::of(operand, self.caller)
+        Term::of(operand, &self.known)
     }
 
     fn error(&self) -> String {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::expr::{Field, Literal, Operand, View, view_literal};
+use crate::expr::{Environment, Field, Known, Literal, Operand, View, view, view_literal};
 
 /// One side of a comparison.
 #[derive(Clone, Debug)]
@@ -33,11 +33,10 @@ impl Kind {
 
 impl<'e> Term<'e> {
     /// The term of an operand.
-    pub(super) fn of(operand: &'e Operand, caller: Option<&'e str>) -> Self {
+    pub(super) fn of(operand: &'e Operand, known: &Known<'e>) -> Self {
         match operand {
             Operand::Field(field) => Self::of_field(field),
-            Operand::Caller => Self::Known(caller.map_or(View::Missing, View::Text)),
-            Operand::Literal(literal) => Self::of_literal(literal),
+            other => Self::Known(view(other, &Environment::without_document("").with_known(*known))),
         }
     }
 

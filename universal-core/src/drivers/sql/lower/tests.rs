@@ -16,13 +16,21 @@ use crate::{
         dialect::Dialect,
         lower::{lower, sort_bounds, sort_terms},
     },
-    expr::{Environment, Expression, Field, Scope},
+    expr::{CallerFacts, Environment, Expression, Field, Known, Scope},
     json::{Object, order::SortKey, restore},
 };
 
 const TABLE: &str = "CREATE TEMPORARY TABLE rows (id TEXT PRIMARY KEY, body {json} NOT NULL, revision TEXT NOT NULL, \
                      owner_id TEXT, created_at BIGINT NOT NULL, updated_at BIGINT NOT NULL)";
 const CALLER: &str = "ann";
+
+fn nobody() -> Known<'static> {
+    Known::new(CallerFacts::nobody(), Timestamp::from_micros(0))
+}
+
+fn known() -> Known<'static> {
+    Known::new(CallerFacts::nobody().with_id(Some(CALLER)), Timestamp::from_micros(1_767_323_045_680_123))
+}
 
 /// One row of documents.
 #[derive(Clone, Debug)]
@@ -41,7 +49,7 @@ impl Row {
             .with_owner(self.owner.as_deref())
             .with_revision(&self.revision)
             .with_moments(Timestamp::from_micros(self.created_at), Timestamp::from_micros(self.updated_at))
-            .with_caller(Some(CALLER))
+            .with_known(known())
     }
 }
 
@@ -100,7 +108,7 @@ impl Store {
 
     /// The answer of an expression about each row, by id.
     async fn answers(&self, expression: &Expression) -> Vec<(String, Option<bool>)> {
-        let lowered = lower(expression, self.dialect, Some(CALLER), 2).unwrap();
+        let lowered = lower(expression, self.dialect, &known(), 2).unwrap();
         let sql = format!(
             "SELECT id, CASE WHEN answer THEN 't' WHEN NOT answer THEN 'f' ELSE 'e' END \
              FROM (SELECT id, {} AS answer FROM rows WHERE id <> $1) answers",
@@ -445,7 +453,7 @@ fn values_are_bound_and_never_in_the_text() {
     let text = "doc[\"x'; DROP TABLE rows; --\"] == \"'; DROP TABLE rows; --\" && a in ['secret', 12345, 1.5e300]";
     let expression = Expression::parse(text, Scope::Filter).unwrap();
     for dialect in [Dialect::Sqlite, Dialect::Postgres] {
-        let lowered = lower(&expression, dialect, None, 1).unwrap();
+        let lowered = lower(&expression, dialect, &nobody(), 1).unwrap();
         for part in ["DROP", "secret", "12345", "e300"] {
             assert!(!lowered.sql.contains(part), "{}", lowered.sql);
         }
@@ -453,5 +461,5 @@ fn values_are_bound_and_never_in_the_text() {
     }
     // Without a user, caller.id is missing, which is an error and not a match with a document that has no owner.
     let expression = Expression::parse("meta.owner == caller.id", Scope::Filter).unwrap();
-    assert_eq!(lower(&expression, Dialect::Sqlite, None, 1).unwrap().sql, "(NULL)");
+    assert_eq!(lower(&expression, Dialect::Sqlite, &nobody(), 1).unwrap().sql, "(NULL)");
 }

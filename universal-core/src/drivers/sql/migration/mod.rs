@@ -8,6 +8,7 @@ mod auth;
 mod heads;
 mod jobs;
 mod migrator;
+mod settings;
 mod spine;
 mod step;
 mod storage;

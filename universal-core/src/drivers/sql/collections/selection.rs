@@ -1,0 +1,101 @@
+//! Which rows a statement is about: those of one collection that a caller may see and a filter matches. Lists, counts,
+//! aggregates and writes by filter stand on it, so that there is one place where a rule and a filter become SQL.
+
+use sea_orm::Value;
+
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    collections::rule::Visible,
+    drivers::sql::{
+        dialect::Dialect,
+        lower::{Lowered, lower},
+    },
+    error::Result,
+    expr::{Expression, Known},
+    id::CollectionName,
+};
+
+/// Rows of `universal_documents`, and what the SQL that names them binds. A statement is
+/// `SELECT … {selection.rows()} …`; what it binds beyond these values begins at [`next`](Self::next).
+#[derive(Clone, Debug)]
+pub(super) struct Selection {
+    dialect: Dialect,
+    condition: String,
+    values: Vec<Value>,
+}
+
+impl Selection {
+    /// The rows of `collection` that are `visible` to `caller` and match `filter`, which sees the moment `now`.
+    ///
+    /// # Errors
+    /// `Invalid` for a filter that SQL cannot ask.
+    pub(super) fn new(
+        dialect: Dialect,
+        caller: &Caller,
+        collection: &CollectionName,
+        visible: &Visible,
+        filter: Option<&Expression>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let mut selection = Self {
+            dialect,
+            condition: "tenant_id = $1 AND collection = $2".to_owned(),
+            values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
+        };
+        match visible {
+            Visible::All => {}
+            Visible::OwnedBy(owner) => {
+                selection.restrict(Lowered { sql: "owner_id = $3".to_owned(), values: vec![owner.as_str().into()] });
+            }
+            Visible::Where(rule) => {
+                let lowered = lower(rule, dialect, &Known::of(caller, now), selection.next())?;
+                selection.restrict(lowered);
+            }
+        }
+        if let Some(filter) = filter {
+            let lowered = lower(filter, dialect, &Known::of(caller, now), selection.next())?;
+            selection.restrict(lowered);
+        }
+        Ok(selection)
+    }
+
+    /// Only those of the rows for which `condition` holds too; its first placeholder is [`next`](Self::next).
+    pub(super) fn restrict(&mut self, condition: Lowered) {
+        self.condition.push_str(" AND (");
+        self.condition.push_str(&condition.sql);
+        self.condition.push(')');
+        self.values.extend(condition.values);
+    }
+
+    /// Binds a value and gives its number.
+    pub(super) fn bind(&mut self, value: impl Into<Value>) -> usize {
+        self.values.push(value.into());
+        self.values.len()
+    }
+
+    /// Binds the values of a piece of SQL whose first placeholder is [`next`](Self::next).
+    pub(super) fn bind_all(&mut self, values: Vec<Value>) {
+        self.values.extend(values);
+    }
+
+    /// ` FROM … WHERE …`, over the columns of `universal_documents`.
+    pub(super) fn rows(&self) -> String {
+        format!(" FROM universal_documents WHERE {}", self.condition)
+    }
+
+    /// The number of the placeholder that comes next.
+    pub(super) fn next(&self) -> usize {
+        self.values.len() + 1
+    }
+
+    /// Which SQL is spoken.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What the statement binds.
+    pub(super) fn values(&self) -> Vec<Value> {
+        self.values.clone()
+    }
+}
