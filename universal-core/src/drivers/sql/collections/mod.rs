@@ -3,6 +3,7 @@
 mod aggregate;
 mod configurations;
 mod count;
+mod expand;
 mod list;
 mod measure;
 mod rows;
