@@ -121,7 +121,9 @@ mod tests {
 
     #[test]
     fn what_is_no_field_is_refused() {
-        for (text, position) in [("", 0), ("a,,b", 2), ("a,b-c", 3), ("a,1", 2), ("a;b", 1), ("caller.id", 0)] {
+        for (text, position) in
+            [("", 0), ("a,,b", 2), ("a,b-c", 3), ("a,1", 2), ("a;b", 1), ("caller.id", 0), ("a,meta.x", 2)]
+        {
             let error = Fields::parse(text).unwrap_err();
             assert_eq!(
                 (error.code(), error.position(), error.field()),

@@ -1,7 +1,12 @@
 //! What a list asks for.
 
 use crate::{
-    collections::{count::Counting, expand::Expand, fields::Fields, name_list::split},
+    collections::{
+        count::Counting,
+        expand::Expand,
+        fields::Fields,
+        name_list::{one, split},
+    },
     error::{Error, Result},
     expr::{Expression, Field, Scope},
     page::Limit,
@@ -59,7 +64,7 @@ impl Sort {
                 Some(name) => (name, Direction::Descending),
                 None => (part, Direction::Ascending),
             };
-            let field = Field::parse(name.trim()).map_err(|error| {
+            let field = one(name.trim()).map_err(|error| {
                 let within = error.position().unwrap_or(0);
                 Error::invalid("invalid-sort", format!("a sort key is a field's name: {}", error.message()))
                     .with_field("sort")
