@@ -1,6 +1,8 @@
 //! Documents in SQL.
 
 mod aggregate;
+#[cfg(feature = "postgres")]
+mod coalesce;
 mod configurations;
 mod count;
 mod expand;

@@ -34,13 +34,22 @@ use crate::{
         },
         connection::Database,
         feed::SETTINGS_CHANGED,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
     error::{Error, Result},
     expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
+};
+#[cfg(feature = "postgres")]
+use crate::{
+    collections::decide::Writing,
+    drivers::sql::{
+        collections::coalesce::{Coalescer, Creation, Outcome},
+        dialect::Dialect,
+        transaction::inside_transaction,
+    },
 };
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
@@ -55,6 +64,8 @@ pub(crate) struct SqlCollections {
     pub(super) clock: SharedClock,
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
+    #[cfg(feature = "postgres")]
+    coalescer: Option<Coalescer>,
 }
 
 impl SqlCollections {
@@ -64,7 +75,14 @@ impl SqlCollections {
         cursors: CursorKey,
         configurations: SqlConfigurations,
     ) -> Self {
-        Self { database, clock, cursors: Arc::new(cursors), configurations }
+        Self {
+            #[cfg(feature = "postgres")]
+            coalescer: (database.dialect() == Dialect::Postgres).then(|| Coalescer::start(database.clone())),
+            database,
+            clock,
+            cursors: Arc::new(cursors),
+            configurations,
+        }
     }
 
     /// The place in the feed before a read that follows, and the settings by which it is made.
@@ -97,6 +115,32 @@ impl SqlCollections {
     }
 }
 
+#[cfg(feature = "postgres")]
+impl SqlCollections {
+    /// Creates a document together with others that wait; `None` if this creation must go the ordinary way.
+    async fn create_together(&self, caller: &Caller, write: &DocumentWrite, known: &Known) -> Result<Option<Written>> {
+        let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
+            return Ok(None);
+        };
+        if inside_transaction(&self.database) || !known.configured.creates_alone() {
+            return Ok(None);
+        }
+        let writing = Writing { caller, configured: &known.configured, now: self.clock.now(), wants_before: false };
+        let decided = decide::create(&writing, collection, document)?;
+        let creation = Creation {
+            tenant: caller.tenant().as_str().to_owned(),
+            document: decided.document.clone(),
+            actor: caller.actor().map(str::to_owned),
+            request_id: caller.request_id().map(str::to_owned),
+            settings_version: known.tenant_version,
+        };
+        match coalescer.create(creation).await? {
+            Outcome::Stored => Ok(Some(Written::Created(known.configured.shown(caller, decided.document)?))),
+            Outcome::NotStored => Ok(None),
+        }
+    }
+}
+
 #[async_trait]
 impl Collections for SqlCollections {
     async fn write(&self, caller: &Caller, operation: DocumentWrite) -> Result<Written> {
@@ -105,6 +149,10 @@ impl Collections for SqlCollections {
         let mut known = self.configurations.recent(tenant, collection).await?;
         // Refused here already, so that strangers do not queue for the writer.
         known.configured.rule(work.1.action()).admits(caller)?;
+        #[cfg(feature = "postgres")]
+        if let Some(written) = self.create_together(caller, &work.1, &known).await? {
+            return Ok(written);
+        }
         let mut decisions = 1;
         loop {
             let (now, shared, with) = (self.clock.now(), Arc::clone(&work), known.clone());
@@ -205,7 +253,7 @@ impl Collections for SqlCollections {
         let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
         if query.count != Counting::None {
