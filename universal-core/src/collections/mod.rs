@@ -7,6 +7,7 @@
 pub(crate) mod configured;
 pub(crate) mod decide;
 pub mod document;
+pub(crate) mod import_line;
 pub(crate) mod list_cursor;
 pub(crate) mod member;
 pub mod operation;
@@ -17,6 +18,7 @@ pub mod rule;
 pub(crate) mod schema;
 pub mod service;
 pub mod settings;
+pub mod transfer;
 pub mod typed;
 pub mod write;
 
@@ -26,5 +28,6 @@ pub use query::{Direction, ListQuery, Sort};
 pub use rule::Action;
 pub use service::Collections;
 pub use settings::{CollectionInfo, CollectionSettings, OnDelete, Reference, Rules, ServerValue};
+pub use transfer::{ExportQuery, ImportMeta, ImportMode, ImportOptions, ImportReport, OnError};
 pub use typed::Collection;
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

@@ -10,3 +10,4 @@ pub mod jobs;
 pub mod realtime;
 pub mod rules;
 pub mod storage;
+pub mod transfer;

@@ -61,7 +61,8 @@ pub(crate) fn page(page: &Page<Document>, cursor: &Cursor) -> Result<Response> {
     with_cursor(response::json_text(StatusCode::OK, text), Some(cursor))
 }
 
-fn with_cursor(mut response: Response, cursor: Option<&Cursor>) -> Result<Response> {
+/// The answer with a place in the feed that is not later than what it shows.
+pub(super) fn with_cursor(mut response: Response, cursor: Option<&Cursor>) -> Result<Response> {
     if let Some(cursor) = cursor {
         response.headers_mut().insert(FEED_CURSOR, header_value(&cursor.to_string())?);
     }

@@ -3,6 +3,7 @@
 mod answer;
 mod condition;
 mod documents;
+mod transfer;
 
 use universal_core::collections::Collections;
 
@@ -19,4 +20,12 @@ pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
     Route::delete("/db/{collection}/{id}", "collections.delete", |service, cx| {
         Box::pin(documents::delete(service, cx))
     }),
+    Route::get("/db/{collection}/_export", "collections.export", |service, cx| {
+        Box::pin(transfer::export(service, cx))
+    })
+    .streaming(),
+    Route::post("/db/{collection}/_import", "collections.import", |service, cx| {
+        Box::pin(transfer::import(service, cx))
+    })
+    .streaming(),
 ];

@@ -16,6 +16,7 @@ use crate::{
         rule::{Action, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
+        transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, Written},
     },
     cursor::Cursor,
@@ -38,7 +39,7 @@ use crate::{
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is decided anew because the settings changed while it was under way.
-const DECISIONS: u32 = 5;
+pub(super) const DECISIONS: u32 = 5;
 
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
@@ -66,6 +67,29 @@ impl SqlCollections {
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
         Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+    }
+
+    /// A page of a list that ends early where its documents reach `bytes`.
+    pub(super) async fn page(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        bytes: usize,
+    ) -> Result<Snapshot<Page<Document>>> {
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
+        let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        may_list(configured, caller, query)?;
+        let dialect = self.database.dialect();
+        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
+        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let (found, cut) = self.database.some(statement.sql(), statement.values(), bytes, body).await?;
+        let mut page = statement.page(&found, cut, &self.cursors)?;
+        let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
+        page.items = shown.collect::<Result<_>>()?;
+        Ok(Snapshot { value: page, cursor })
     }
 }
 
@@ -149,19 +173,26 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>> {
-        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
-        let configured = &known.configured;
-        let now = self.clock.now();
-        let visible = configured.rule(Action::List).visible(caller, now)?;
-        may_list(configured, caller, query)?;
-        let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
-        let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
-        let mut page = statement.page(&found, cut, &self.cursors)?;
-        let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
-        page.items = shown.collect::<Result<_>>()?;
-        Ok(Snapshot { value: page, cursor })
+        self.page(caller, collection, query, PAGE_BYTES).await
+    }
+
+    async fn export(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ExportQuery,
+    ) -> Result<Snapshot<DocumentPages>> {
+        self.pages(caller, collection, query).await
+    }
+
+    async fn import(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        lines: NdjsonStream,
+        options: ImportOptions,
+    ) -> Result<ImportReport> {
+        self.take_in(caller, collection, lines, options).await
     }
 
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {

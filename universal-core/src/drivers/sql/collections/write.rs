@@ -30,11 +30,11 @@ pub(super) struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn writing(&self) -> Writing<'a> {
+    pub(super) fn writing(&self) -> Writing<'a> {
         Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
     }
 
-    fn tenant(&self) -> &'a TenantId {
+    pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
     }
 }
@@ -99,11 +99,11 @@ async fn replace(
 }
 
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
     let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
-         VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
     let mut values = rows::key(author.tenant(), &document.collection, &document.id);
@@ -111,14 +111,15 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
+    values.push(document.updated_at.as_micros().into());
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
 }
 
-async fn update(
+pub(super) async fn update(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,
