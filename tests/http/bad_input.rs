@@ -4,7 +4,7 @@ use universal_tests::server::Server;
 
 use super::{
     case::{Case, Scene, faults, outcome},
-    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage,
+    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage, cases_transfer,
 };
 
 async fn refused_alike(cases: &[Case]) {
@@ -49,6 +49,11 @@ async fn documents() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests() {
     refused_alike(cases_requests::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfer() {
+    refused_alike(cases_transfer::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
