@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use crate::{
     caller::Caller,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        distinct::{Distinct, DistinctQuery},
         document::Document,
         query::ListQuery,
         settings::{CollectionInfo, CollectionSettings},
@@ -77,6 +79,28 @@ pub trait Collections: Send + Sync + fmt::Debug {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>>;
+
+    /// Counts, adds up and compares the documents that the caller may list, by groups.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>>;
+
+    /// The different values of a field in the documents that the caller may list.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>>;
 
     /// Gives all documents that match and that the caller may list, in the order of their ids, as they are when their
     /// page is read, with a place in the feed that is not later than the first: what is written meanwhile may be in it

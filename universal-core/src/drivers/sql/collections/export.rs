@@ -7,6 +7,7 @@ use crate::{
     collections::{
         document::Document,
         query::ListQuery,
+        service::Collections as _,
         transfer::{DocumentPages, ExportQuery},
     },
     drivers::sql::collections::service::SqlCollections,
@@ -14,9 +15,6 @@ use crate::{
     id::CollectionName,
     page::{Limit, MAX_LIMIT, Page, Snapshot},
 };
-
-/// How many bytes of documents a page holds, but for its last one.
-const PAGE_BYTES: usize = 1024 * 1024;
 
 /// Where an export stands.
 enum Place {
@@ -37,7 +35,7 @@ impl SqlCollections {
     ) -> Result<Snapshot<DocumentPages>> {
         let mut list = ListQuery::new().with_limit(Limit::new(MAX_LIMIT)?);
         list.filter = query.filter.clone();
-        let first = self.page(caller, collection, &list, PAGE_BYTES).await?;
+        let first = self.list(caller, collection, &list).await?;
         let (this, caller, collection) = (self.clone(), caller.clone(), collection.clone());
         let pages = stream::try_unfold(Place::At(first.value), move |place| {
             let (this, caller, collection, list) = (this.clone(), caller.clone(), collection.clone(), list.clone());
@@ -45,7 +43,7 @@ impl SqlCollections {
                 let page = match place {
                     Place::At(page) => page,
                     Place::After(cursor) => {
-                        this.page(&caller, &collection, &list.with_cursor(cursor), PAGE_BYTES).await?.value
+                        this.list(&caller, &collection, &list.with_cursor(cursor)).await?.value
                     }
                     Place::End => return Ok(None),
                 };

@@ -1,10 +1,15 @@
 //! Documents in SQL.
 
+mod aggregate;
+#[cfg(feature = "postgres")]
+mod coalesce;
 mod configurations;
+mod count;
 mod export;
 mod import;
 mod import_whole;
 mod list;
+mod measure;
 mod restore;
 mod rows;
 mod selection;
