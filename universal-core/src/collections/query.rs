@@ -102,6 +102,8 @@ pub struct ListQuery {
     pub cursor: Option<String>,
     /// Whether all that match are counted too.
     pub count: Counting,
+    /// Only documents in which these words stand; without sort keys those that fit best come first.
+    pub search: Option<String>,
 }
 
 impl ListQuery {
@@ -140,6 +142,14 @@ impl ListQuery {
     #[must_use]
     pub fn with_limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Only documents in which the words of `text` stand: `"phrases"`, `-excluded` words and `beginnings*` among them.
+    /// The collection's settings say what is searched.
+    #[must_use]
+    pub fn with_search(mut self, text: impl Into<String>) -> Self {
+        self.search = Some(text.into());
         self
     }
 

@@ -5,9 +5,9 @@ use futures_util::stream::BoxStream;
 use serde::Serialize;
 
 use crate::{
-    collections::document::Document,
+    collections::{document::Document, query::parse_filter},
     error::{Error, Result},
-    expr::{Expression, Scope},
+    expr::Expression,
 };
 
 /// Bytes of NDJSON as they come, in pieces of any size.
@@ -44,11 +44,7 @@ impl ExportQuery {
     /// # Errors
     /// `Invalid` with the position.
     pub fn with_filter(mut self, filter: &str) -> Result<Self> {
-        let parsed = Expression::parse(filter, Scope::Filter).map_err(|error| match error.field() {
-            Some(_) => error,
-            None => error.with_field("filter"),
-        })?;
-        self.filter = Some(parsed);
+        self.filter = Some(parse_filter(filter)?);
         Ok(self)
     }
 }

@@ -165,7 +165,7 @@ impl Statement {
 }
 
 /// What a cursor belongs to. Its parts cannot run into one another: each is written with its length.
-fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> String {
+pub(super) fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> String {
     let filter = query.filter.as_ref().map(crate::expr::Expression::to_text).unwrap_or_default();
     let sort: Vec<_> = query
         .sort
@@ -173,7 +173,8 @@ fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> Str
         .map(|key| format!("{}{}", if key.direction == Direction::Descending { "-" } else { "+" }, key.field))
         .collect();
     let sort = sort.join(",");
-    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort];
+    let search = query.search.as_deref().unwrap_or_default();
+    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort, search];
     parts.iter().map(|part| format!("{}:{part};", part.len())).collect()
 }
 

@@ -115,6 +115,7 @@ pub(super) async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: D
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
+    write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
     record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
 }
@@ -136,6 +137,7 @@ pub(super) async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
+    write.store_words(author.tenant(), &author.known.configured, &after, &decided.members).await?;
     record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
     Ok(Written::Updated(after))
 }
@@ -145,6 +147,9 @@ async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Docum
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
     let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
     expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+    }
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }

@@ -8,6 +8,7 @@ mod auth;
 mod heads;
 mod jobs;
 mod migrator;
+mod search;
 mod settings;
 mod spine;
 mod step;
