@@ -59,7 +59,10 @@ async fn import(client: &Client, path: &str, body: impl Into<reqwest::Body>) -> 
 }
 
 /// An export whose lines come as they are asked for.
-async fn export(client: &Client, path: &str) -> impl futures_util::Stream<Item = Result<String, reqwest::Error>> + Unpin {
+async fn export(
+    client: &Client,
+    path: &str,
+) -> impl futures_util::Stream<Item = Result<String, reqwest::Error>> + Unpin {
     let response = client.request(Method::GET, path).timeout(PATIENCE).send().await.expect("an answer");
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
@@ -104,7 +107,10 @@ async fn fifty_thousand_in_and_out(server: &Server, ada: &Client) {
     let report = import(ada, "/db/many/_import", lines(1_500)).await.expect(200).json();
     assert_eq!((&report["created"], &report["failed"]), (&json!(0), &json!(1_500)));
     assert_eq!(report["errors"].as_array().map(Vec::len), Some(1_000));
-    assert_eq!((&report["errors"][999]["line"], &report["errors"][999]["code"]), (&json!(1_000), &json!("document-exists")));
+    assert_eq!(
+        (&report["errors"][999]["line"], &report["errors"][999]["code"]),
+        (&json!(1_000), &json!("document-exists"))
+    );
     // A filter is the list's.
     let narrow = export(ada, "/db/many/_export?filter=n%20%3E%3D%2049990").await;
     assert_eq!(narrow.count().await, 10);

@@ -9,7 +9,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::list_cursor::CursorKey,
+    collections::{idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -25,6 +25,7 @@ use crate::{
     },
     engine::{
         hub::Hub,
+        indexer,
         local::LocalBus,
         relay, upkeep,
         worker::{WorkerOptions, Workers},
@@ -161,6 +162,8 @@ impl Builder {
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
 
+        tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
+
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
             .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
@@ -174,7 +177,9 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        let answers = Arc::clone(&collections) as Arc<dyn KeptAnswers>;
+        let kept = (Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&answers));
+        tasks.spawn(upkeep::run(kept, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -193,6 +198,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                answers,
                 database,
                 workers,
                 tasks,

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The largest JSON body in bytes: 1 MiB.
     pub json_body: usize,
+    /// The largest body of a batch in bytes: 4 MiB.
+    pub batch_body: usize,
     /// The largest body of an import in bytes; none: an import is as long as it is, and each line has the limit of a
     /// document.
     pub import_body: Option<u64>,
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             json_body: 1024 * 1024,
+            batch_body: 4 * 1024 * 1024,
             import_body: None,
             handling: Duration::from_secs(30),
             body_idle: Duration::from_secs(15),
@@ -58,6 +61,13 @@ impl Limits {
     #[must_use]
     pub fn with_json_body(mut self, bytes: usize) -> Self {
         self.json_body = bytes;
+        self
+    }
+
+    /// With another largest body of a batch, in bytes.
+    #[must_use]
+    pub fn with_batch_body(mut self, bytes: usize) -> Self {
+        self.batch_body = bytes;
         self
     }
 

@@ -134,8 +134,7 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.searchable.is_none()
-            && self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+        self.searchable.is_none() && self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
@@ -154,7 +153,8 @@ impl Configured {
     /// `Invalid` `not-searchable` where nothing can be searched, `invalid-search` for one without a word.
     pub(crate) fn search(&self, text: &str) -> Result<Search> {
         let message = "this collection cannot be searched; an administrator sets `search` in its settings";
-        let searchable = self.searchable().ok_or_else(|| Error::invalid("not-searchable", message).with_field("search"))?;
+        let searchable =
+            self.searchable().ok_or_else(|| Error::invalid("not-searchable", message).with_field("search"))?;
         searchable.search(text)
     }
 

@@ -148,7 +148,11 @@ impl ImportLine {
     ///
     /// # Errors
     /// Those of [`Object::parse`], `Invalid` for an id or for a `_meta` that is to be kept.
-    pub(crate) fn read(text: &[u8], collection: &CollectionName, (mode, meta): (ImportMode, ImportMeta)) -> Result<Self> {
+    pub(crate) fn read(
+        text: &[u8],
+        collection: &CollectionName,
+        (mode, meta): (ImportMode, ImportMeta),
+    ) -> Result<Self> {
         let (mut body, shown) = Object::parse_shown(text)?;
         let id = body.take_id()?.map(|id| DocumentId::new(id).map_err(|error| error.with_field("/id"))).transpose()?;
         let collection = collection.clone();
@@ -245,7 +249,9 @@ mod tests {
         let text = line.to_string();
         let read = |mode, meta| ImportLine::read(text.as_bytes(), &collection, (mode, meta)).unwrap();
         let inserted = read(ImportMode::Insert, ImportMeta::Ignore);
-        assert!(matches!(inserted.write, DocumentWrite::Create { document, .. } if document.body.to_text() == r#"{"n":1}"#));
+        assert!(
+            matches!(inserted.write, DocumentWrite::Create { document, .. } if document.body.to_text() == r#"{"n":1}"#)
+        );
         assert_eq!(inserted.kept, None);
         let kept = read(ImportMode::Upsert, ImportMeta::Keep);
         assert!(matches!(kept.write, DocumentWrite::Replace { .. }));

@@ -145,9 +145,8 @@ impl Searchable {
             return Err(Error::invalid("invalid-settings", message).with_field("/search/fields"));
         }
         let path = |(index, text): (usize, &String)| {
-            let wrong = |message: &str| {
-                Error::invalid("invalid-field", message).with_field(format!("/search/fields/{index}"))
-            };
+            let wrong =
+                |message: &str| Error::invalid("invalid-field", message).with_field(format!("/search/fields/{index}"));
             let path = Path::parse(text).map_err(|error| wrong(error.message()))?;
             if hidden.iter().any(|hidden| hidden.touches(&path.field())) {
                 return Err(wrong("a hidden member cannot be searched: whoever may search would learn what it holds"));
@@ -278,7 +277,7 @@ pub(crate) struct Term {
     pub(crate) excluded: bool,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Search {
     /// Whether a document with these words matches: what both databases must agree with.
     pub(crate) fn finds(&self, words: &Words) -> bool {
@@ -313,7 +312,8 @@ mod tests {
 
     #[test]
     fn words_are_letters_and_digits_without_accents() {
-        let document = json!({"title": "Crème-brûlée: 2nd e\u{301}dition, O'Neil's_x!", "tags": ["a b", 7, ["C"]], "no": "no"});
+        let document =
+            json!({"title": "Crème-brûlée: 2nd e\u{301}dition, O'Neil's_x!", "tags": ["a b", 7, ["C"]], "no": "no"});
         let expected = ["creme", "brulee", "2nd", "edition", "o", "neil", "s", "x", "|", "a", "b", "|", "c"];
         assert_eq!(words(SearchLanguage::Simple, &document), expected);
         let stems = words(SearchLanguage::English, &json!({"title": "Running runs, libraries' library"}));
@@ -342,11 +342,20 @@ mod tests {
         let read = |text: &str| searchable(SearchLanguage::Simple).search(text).unwrap().terms;
         assert_eq!(read("Tea  milk"), [term(&["tea"], false, false), term(&["milk"], false, false)]);
         assert_eq!(read("-\"green tea\" bis*"), [term(&["green", "tea"], false, true), term(&["bis"], true, false)]);
-        assert_eq!(read("e-mail \"green te\"*"), [term(&["e", "mail"], false, false), term(&["green", "te"], true, false)]);
+        assert_eq!(
+            read("e-mail \"green te\"*"),
+            [term(&["e", "mail"], false, false), term(&["green", "te"], true, false)]
+        );
         assert_eq!(read("\"open end"), [term(&["open", "end"], false, false)]);
-        assert_eq!(read("a\"b\"c - * \"\" :& | ! ' ("), [term(&["a"], false, false), term(&["b"], false, false), term(&["c"], false, false)]);
+        assert_eq!(
+            read("a\"b\"c - * \"\" :& | ! ' ("),
+            [term(&["a"], false, false), term(&["b"], false, false), term(&["c"], false, false)]
+        );
         let plain = read("a AND b* OR words:x");
-        assert_eq!(plain.iter().map(|term| term.words.join("+")).collect::<Vec<_>>(), ["a", "and", "b", "or", "words+x"]);
+        assert_eq!(
+            plain.iter().map(|term| term.words.join("+")).collect::<Vec<_>>(),
+            ["a", "and", "b", "or", "words+x"]
+        );
         for bad in ["", "  ", "*", "-", "\"\"", "':&|!()", &"a ".repeat(33), &"a".repeat(1025)] {
             assert_eq!(searchable(SearchLanguage::Simple).search(bad).unwrap_err().code(), "invalid-search", "{bad}");
         }

@@ -225,8 +225,7 @@ async fn an_import_reports_every_line_that_is_refused(on: Fixture) -> Result<(),
     );
     let report = import(&on, &ada, &name, text, ImportOptions::new()).await.map_err(failed)?;
     check_eq(&counts(&report), &[10, 2, 0, 8])?;
-    let found: Vec<_> =
-        report.errors.iter().map(|error| (error.line, error.code, error.pointer.as_deref())).collect();
+    let found: Vec<_> = report.errors.iter().map(|error| (error.line, error.code, error.pointer.as_deref())).collect();
     let expected = vec![
         (3, "document-exists", Some("/id")),
         (4, "invalid-json", None),
@@ -242,7 +241,10 @@ async fn an_import_reports_every_line_that_is_refused(on: Fixture) -> Result<(),
     check_eq(&without_meta(&export(&on, &ada, &name).await?), &vec![json!({"id": "a", "n": 1}), json!({"id": "b"})])?;
     let bytes: NdjsonStream = stream::iter([Ok(Bytes::from_static(b"{\"a\":\"\xff\"}\n{\"id\":\"c\"}\n"))]).boxed();
     let report = on.import(&ada, &name, bytes, ImportOptions::new()).await.map_err(failed)?;
-    check_eq(&report.errors.iter().map(|error| (error.line, error.code)).collect::<Vec<_>>(), &vec![(1, "invalid-text")])?;
+    check_eq(
+        &report.errors.iter().map(|error| (error.line, error.code)).collect::<Vec<_>>(),
+        &vec![(1, "invalid-text")],
+    )?;
     check_eq(&counts(&report), &[2, 1, 0, 1])
 }
 
@@ -319,7 +321,8 @@ async fn an_import_of_all_or_nothing_leaves_nothing_behind(on: Fixture) -> Resul
     let report = import(&on, &ada, &name, &ndjson(good()), whole).await.map_err(failed)?;
     check_eq(&counts(&report), &[600, 600, 0, 0])?;
     let upsert = whole.with_mode(ImportMode::Upsert);
-    let report = import(&on, &ada, &name, &ndjson(good().chain([json!({"id": "new"})])), upsert).await.map_err(failed)?;
+    let report =
+        import(&on, &ada, &name, &ndjson(good().chain([json!({"id": "new"})])), upsert).await.map_err(failed)?;
     check_eq(&counts(&report), &[601, 1, 600, 0])?;
     check_eq(&export(&on, &ada, &name).await?.len(), &601)
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::error::Category;
 use universal_core::error::{Error, Result};
 
@@ -15,8 +15,7 @@ use universal_core::error::{Error, Result};
 pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
     match essence(headers) {
         Some(essence)
-            if essence == "application/json"
-                || (essence.starts_with("application/") && essence.ends_with("+json")) =>
+            if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) =>
         {
             Ok(())
         }
@@ -66,7 +65,7 @@ fn essence(headers: &HeaderMap) -> Option<String> {
 ///
 /// # Errors
 /// `Invalid` with code `invalid-json` and a position, or `invalid-body` and a JSON pointer.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
+pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b Bytes) -> Result<T> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::invalid("invalid-json", "the body is not UTF-8").with_position(error.valid_up_to()))?;
     serde_json::from_str(text).map_err(|error| explain(text, &error))
@@ -172,7 +171,6 @@ fn pointer(text: &str, end: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

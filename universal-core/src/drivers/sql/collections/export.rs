@@ -42,9 +42,7 @@ impl SqlCollections {
             async move {
                 let page = match place {
                     Place::At(page) => page,
-                    Place::After(cursor) => {
-                        this.list(&caller, &collection, &list.with_cursor(cursor)).await?.value
-                    }
+                    Place::After(cursor) => this.list(&caller, &collection, &list.with_cursor(cursor)).await?.value,
                     Place::End => return Ok(None),
                 };
                 let next = page.next_cursor.map_or(Place::End, Place::After);

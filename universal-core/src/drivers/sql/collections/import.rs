@@ -243,7 +243,8 @@ fn is_of_the_line(error: &Error) -> bool {
 
 /// The error of an import that cannot go on.
 fn stopped(error: Error, last: u64) -> Error {
-    let message = format!("{} (the import stopped within the lines to {last}; what it wrote before stays)", error.message());
+    let message =
+        format!("{} (the import stopped within the lines to {last}; what it wrote before stays)", error.message());
     let mut ours = Error::new(error.kind(), error.code(), message);
     if let Some(after) = error.retry_after() {
         ours = ours.with_retry_after(after);

@@ -1,6 +1,8 @@
 //! Documents in SQL.
 
 mod aggregate;
+mod batch;
+mod build_words;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod configurations;
@@ -8,8 +10,12 @@ mod count;
 mod export;
 mod import;
 mod import_whole;
+mod in_flight;
+mod kept_answers;
 mod list;
+mod matching;
 mod measure;
+mod perform;
 mod ranked;
 mod restore;
 mod rows;

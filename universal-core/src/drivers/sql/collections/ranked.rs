@@ -1,29 +1,73 @@
 //! Lists of what a search finds, those that fit best first.
 
+use std::time::Duration;
+
 use serde_json::Value as Json;
 
 use crate::{
+    caller::Caller,
     collections::{
+        configured::Configured,
         document::Document,
         list_cursor::{CursorKey, Position},
+        query::ListQuery,
         search::Search,
     },
     drivers::sql::{
         collections::{
+            list::{Asked, scope},
             rows,
             search::{RANK, found},
             selection::Selection,
+            service::{PAGE_BYTES, SqlCollections},
         },
         lower::Lowered,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::{CollectionName, TenantId},
     page::Page,
 };
 
+const BUILDING: &str = "SELECT 1 FROM universal_search_builds WHERE tenant_id = $1 AND collection = $2";
+
 /// How many columns stand before the rank.
 const COLUMNS: usize = 6;
+
+impl SqlCollections {
+    /// Reads the search of a query, if it has one.
+    ///
+    /// # Errors
+    /// `Invalid` where nothing can be searched and for a search without a word; `Busy` `search-not-ready` while the words
+    /// of the documents are being collected.
+    pub(super) async fn searched(
+        &self,
+        caller: &Caller,
+        (collection, configured): (&CollectionName, &Configured),
+        query: &ListQuery,
+    ) -> Result<Option<Search>> {
+        let Some(text) = &query.search else { return Ok(None) };
+        let search = configured.search(text)?;
+        let values = vec![caller.tenant().as_str().into(), collection.as_str().into()];
+        if self.database.one(BUILDING, values).await?.is_some() {
+            let message = "the words of the documents are being collected since the settings were changed; try again";
+            let error = Error::new(ErrorKind::Busy, "search-not-ready", message).with_field("search");
+            return Err(error.with_retry_after(Duration::from_secs(1)));
+        }
+        Ok(Some(search))
+    }
+
+    /// A page of what a search finds, by rank.
+    pub(super) async fn ranked(&self, asked: Asked<'_>, search: &Search) -> Result<Page<Document>> {
+        let rows = Asked { search: None, ..asked }.rows(self.database.dialect())?;
+        let Asked { caller, collection, query, .. } = asked;
+        let place = (query.limit.get() as usize, query.cursor.as_deref(), scope(caller, collection, query));
+        let ranked = Ranked::build(rows, (caller.tenant(), collection), search, place, &self.cursors)?;
+        let body = |row: &Row| text_length(row, 1);
+        let (found, cut) = self.database.some(ranked.sql(), ranked.values(), PAGE_BYTES, body).await?;
+        ranked.page(&found, cut, &self.cursors)
+    }
+}
 
 /// The statement of a list by rank, and how to make a page of its rows.
 #[derive(Debug)]

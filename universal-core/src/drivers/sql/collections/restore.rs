@@ -40,8 +40,7 @@ pub(super) async fn apply(
                 let create = DocumentWrite::Create { collection: collection.clone(), document };
                 return Box::pin(apply(write, author, &create, Some(kept))).await;
             };
-            let mut decided =
-                decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
+            let mut decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
             keep(&mut decided.document, kept);
             move_to_owner(write, author, &decided.document).await?;
             write::update(write, author, Some(&current), decided).await.map(|_| false)

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use sea_orm::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -226,7 +225,8 @@ const STORE_VECTOR: &str = "INSERT INTO universal_search (tenant_id, collection,
     VALUES ($1, $2, $3, $4::text::tsvector)
     ON CONFLICT (tenant_id, collection, doc_id) DO UPDATE SET words = excluded.words";
 
-const STORE_NUMBER: &str = "INSERT INTO universal_search (tenant_id, collection, doc_id, places) VALUES ($1, $2, $3, $4)
+const STORE_NUMBER: &str =
+    "INSERT INTO universal_search (tenant_id, collection, doc_id, places) VALUES ($1, $2, $3, $4)
     ON CONFLICT (tenant_id, collection, doc_id) DO UPDATE SET places = excluded.places RETURNING id";
 
 const STORE_WORDS: &str = "INSERT OR REPLACE INTO universal_search_words (rowid, scope, words) VALUES ($1, $2, $3)";
@@ -246,14 +246,20 @@ mod tests {
     fn searches_become_queries_of_words_alone() {
         let searchable = Searchable::compile(&SearchSettings::new(["t"]), &[]).unwrap();
         let search = searchable.search("Tea \"green leaf\" bis* -milk -\"a b\"").unwrap();
-        assert_eq!(query("S1", &search), "'S1' & ('tea') & ('green' <-> 'leaf') & ('bis':*) & !('milk') & !('a' <-> 'b')");
+        assert_eq!(
+            query("S1", &search),
+            "'S1' & ('tea') & ('green' <-> 'leaf') & ('bis':*) & !('milk') & !('a' <-> 'b')"
+        );
         assert_eq!(
             matching("S1", &search),
             "((scope : \"S1\") AND (words : (\"tea\" AND \"green\" + \"leaf\" AND \"bis\" *))) NOT (words : (\"milk\" OR \"a\" + \"b\"))"
         );
         let hostile = searchable.search("') OR 1=1 -- \" NEAR(\\ x) {words}: ^a & b:* <->").unwrap();
         let text = format!("{}{}", query("S1", &hostile), matching("S1", &hostile));
-        assert!(hostile.terms.iter().flat_map(|term| &term.words).all(|word| word.chars().all(char::is_alphanumeric)), "{text}");
+        assert!(
+            hostile.terms.iter().flat_map(|term| &term.words).all(|word| word.chars().all(char::is_alphanumeric)),
+            "{text}"
+        );
     }
 
     #[test]

@@ -99,7 +99,11 @@ async fn replace(
 }
 
 /// Stores a new document; `None` if its id is taken.
-pub(super) async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    decided: Decided<'_>,
+) -> Result<Option<Document>> {
     let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)

@@ -2,7 +2,7 @@
 
 use crate::drivers::sql::migration::step::Step;
 
-pub(super) const STEP: Step = Step { name: "m0008_search", postgres: POSTGRES, sqlite: SQLITE };
+pub(super) const STEP: Step = Step { name: "m0010_search", postgres: POSTGRES, sqlite: SQLITE };
 
 const POSTGRES: &str = "
 CREATE TABLE universal_search (
@@ -16,7 +16,10 @@ CREATE INDEX universal_search_by_word ON universal_search USING gin (words);
 CREATE TABLE universal_search_builds (
     tenant_id text COLLATE \"C\" NOT NULL,
     collection text COLLATE \"C\" NOT NULL,
-    last_id text COLLATE \"C\",
+    is_cleared boolean NOT NULL,
+    last_id text COLLATE \"C\" NOT NULL,
+    changed_by xid8 NOT NULL,
+    horizon xid8,
     PRIMARY KEY (tenant_id, collection)
 );
 ";
@@ -35,7 +38,8 @@ CREATE VIRTUAL TABLE universal_search_words USING fts5(scope, words, tokenize = 
 CREATE TABLE universal_search_builds (
     tenant_id TEXT NOT NULL,
     collection TEXT NOT NULL,
-    last_id TEXT,
+    is_cleared BOOLEAN NOT NULL,
+    last_id TEXT NOT NULL,
     PRIMARY KEY (tenant_id, collection)
 ) WITHOUT ROWID;
 ";
