@@ -25,6 +25,7 @@ use crate::{
     },
     engine::{
         hub::Hub,
+        indexer,
         local::LocalBus,
         relay, upkeep,
         worker::{WorkerOptions, Workers},
@@ -160,6 +161,8 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+
+        tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())

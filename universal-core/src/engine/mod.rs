@@ -2,6 +2,7 @@
 //! subscribers, the local bus carries rings inside one process.
 
 pub mod hub;
+pub(crate) mod indexer;
 pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;

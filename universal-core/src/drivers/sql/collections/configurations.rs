@@ -164,7 +164,7 @@ impl Write<'_> {
             return Err(unknown_tenant());
         }
         let row = self.one(VERSION, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let version = row.map(|row| column::<i64>(&row, 0)).transpose()?.unwrap_or(0);
+        let version = row.as_ref().map(|row| column::<i64>(row, 0)).transpose()?.unwrap_or(0);
         if expected.is_some_and(|expected| expected != version) {
             let message = "the settings were changed by somebody else; read them again";
             return Err(Error::new(ErrorKind::PreconditionFailed, "stale-settings", message));
@@ -177,6 +177,9 @@ impl Write<'_> {
             now.as_micros().into(),
         ];
         self.execute(STORE, values).await?;
+        let before = row.map(|row| column::<String>(&row, 1)).transpose()?;
+        let before = before.and_then(|text| serde_json::from_str::<CollectionSettings>(&text).ok());
+        self.reconcile_search(tenant, collection, (before.as_ref(), settings)).await?;
         Ok(version + 1)
     }
 }
@@ -190,7 +193,7 @@ const LOAD: &str = "SELECT t.settings_version, c.settings, c.version FROM univer
 
 const RAISE: &str = "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1";
 
-const VERSION: &str = "SELECT version FROM universal_collections WHERE tenant_id = $1 AND name = $2";
+const VERSION: &str = "SELECT version, settings FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
 const STORE: &str = "INSERT INTO universal_collections (tenant_id, name, settings, version, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $5)

@@ -34,7 +34,7 @@ impl<'a> Author<'a> {
         Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
     }
 
-    fn tenant(&self) -> &'a TenantId {
+    pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
     }
 }
@@ -99,11 +99,15 @@ async fn replace(
 }
 
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    decided: Decided<'_>,
+) -> Result<Option<Document>> {
     let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
-         VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
     let mut values = rows::key(author.tenant(), &document.collection, &document.id);
@@ -111,14 +115,16 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
+    values.push(document.updated_at.as_micros().into());
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
+    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
 }
 
-async fn update(
+pub(super) async fn update(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,
@@ -135,6 +141,7 @@ async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
+    write.store_words(author.tenant(), &author.known.configured, &after, &decided.members).await?;
     record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
     Ok(Written::Updated(after))
 }
@@ -144,6 +151,9 @@ async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Docum
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
     let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
     expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+    }
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }

@@ -9,6 +9,7 @@ mod heads;
 mod idempotency;
 mod jobs;
 mod migrator;
+mod search;
 mod settings;
 mod spine;
 mod step;
