@@ -7,6 +7,7 @@
 pub(crate) mod configured;
 pub(crate) mod decide;
 pub mod document;
+pub mod hook;
 pub(crate) mod list_cursor;
 pub(crate) mod member;
 pub mod operation;
@@ -22,6 +23,7 @@ pub mod write;
 
 pub use configured::Configured;
 pub use document::Document;
+pub use hook::{CollectionMatch, PendingWrite};
 pub use query::{Direction, ListQuery, Sort};
 pub use rule::Action;
 pub use service::Collections;

@@ -41,6 +41,11 @@ impl<'t> Write<'t> {
         Self { connection, dialect, effects }
     }
 
+    /// The transaction, to lend it to code of the host's; `None` if others write in it too.
+    pub(super) fn lend(&mut self) -> Option<(&'t DatabaseTransaction, &mut Effects)> {
+        Some((self.connection, &mut *self.effects))
+    }
+
     /// Which SQL is spoken.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
@@ -110,6 +115,11 @@ impl Effects {
     fn answered(&mut self, attempt: Attempt, wrote: bool) {
         self.broken = attempt.broken_before;
         self.wrote |= wrote;
+    }
+
+    /// Hands them over. Until they are given back, the transaction counts as broken.
+    pub(super) fn give_away(&mut self) -> Self {
+        std::mem::replace(self, Self { broken: true, ..Self::default() })
     }
 
     /// Whether the transaction can only be rolled back, whatever its operation answered.

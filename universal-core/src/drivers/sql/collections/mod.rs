@@ -1,6 +1,8 @@
 //! Documents in SQL.
 
+mod commit;
 mod configurations;
+mod hooks;
 mod list;
 mod rows;
 mod selection;
@@ -8,4 +10,5 @@ mod service;
 mod write;
 
 pub(crate) use configurations::SqlConfigurations;
+pub(crate) use hooks::Hooks;
 pub(crate) use service::SqlCollections;

@@ -81,8 +81,7 @@ impl Collections for SqlCollections {
         loop {
             let (now, shared, with) = (self.clock.now(), Arc::clone(&work), known.clone());
             let outcome = self
-                .database
-                .write(move |write| {
+                .commit(known.hooks.is_some(), move |write| {
                     let (work, known) = (Arc::clone(&shared), with.clone());
                     Box::pin(async move {
                         write::apply(write, Author { caller: &work.0, known: &known, now }, &work.1).await
