@@ -125,6 +125,12 @@ impl Configured {
         Ok(())
     }
 
+    /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
+    pub(crate) fn creates_alone(&self) -> bool {
+        self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+    }
+
     /// The members that refer to documents: path, collection, what their deletion does.
     pub(crate) fn references(&self) -> &[(Path, CollectionName, OnDelete)] {
         &self.references

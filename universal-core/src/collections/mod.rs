@@ -4,16 +4,21 @@
 //! input and the [`Caller`](crate::caller::Caller), and answers what to store or why not. There is
 //! one such path for every database.
 
+pub mod aggregate;
 pub(crate) mod configured;
+pub mod count;
 pub(crate) mod decide;
+pub mod distinct;
 pub mod document;
 pub mod hook;
 pub(crate) mod list_cursor;
 pub(crate) mod member;
+pub(crate) mod name_list;
 pub mod operation;
 pub mod patch;
 pub mod port;
 pub mod query;
+pub(crate) mod ranking;
 pub mod rule;
 pub(crate) mod schema;
 pub mod service;
@@ -21,7 +26,10 @@ pub mod settings;
 pub mod typed;
 pub mod write;
 
+pub use aggregate::{AggregateQuery, Aggregates, Group, GroupLimit, Metric};
 pub use configured::Configured;
+pub use count::Counting;
+pub use distinct::{Distinct, DistinctQuery};
 pub use document::Document;
 pub use hook::{CollectionMatch, PendingWrite};
 pub use query::{Direction, ListQuery, Sort};

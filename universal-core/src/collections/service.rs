@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use crate::{
     caller::Caller,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        distinct::{Distinct, DistinctQuery},
         document::Document,
         query::ListQuery,
         settings::{CollectionInfo, CollectionSettings},
@@ -76,6 +78,28 @@ pub trait Collections: Send + Sync + fmt::Debug {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>>;
+
+    /// Counts, adds up and compares the documents that the caller may list, by groups.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>>;
+
+    /// The different values of a field in the documents that the caller may list.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use universal_core::{
-    collections::{Collections, ListQuery, NewDocument},
+    collections::{Collections, Counting, ListQuery, NewDocument},
     error::{Error, Result},
     id::{CollectionName, DocumentId},
     json::Object,
@@ -17,19 +17,22 @@ use crate::{
     response::{self, Response},
 };
 
-/// `GET /db/{collection}?filter=&sort=&limit=&cursor=`
+/// `GET /db/{collection}?filter=&sort=&limit=&cursor=&count=`
 pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     let mut query = cx.query()?;
     let mut list = ListQuery::new().with_limit(page::limit(&mut query)?);
-    if let Some(filter) = query.take("filter").filter(|text| !text.trim().is_empty()) {
+    if let Some(filter) = query.take_text("filter") {
         list = list.with_filter(&filter)?;
     }
-    if let Some(sort) = query.take("sort").filter(|text| !text.is_empty()) {
+    if let Some(sort) = query.take_text("sort") {
         list = list.with_sort(&sort)?;
     }
-    if let Some(cursor) = query.take("cursor").filter(|text| !text.is_empty()) {
+    if let Some(cursor) = query.take_text("cursor") {
         list = list.with_cursor(cursor);
+    }
+    if let Some(count) = query.take("count") {
+        list = list.with_count(Counting::parse(&count)?);
     }
     query.finish()?;
     let found = service.list(cx.caller(), &collection, &list).await?;
@@ -95,7 +98,7 @@ pub(crate) async fn delete(service: Arc<dyn Collections>, cx: Context) -> Result
     Ok(response::no_content())
 }
 
-fn collection(cx: &Context) -> Result<CollectionName> {
+pub(super) fn collection(cx: &Context) -> Result<CollectionName> {
     CollectionName::new(cx.param("collection")?)
 }
 

@@ -1,5 +1,6 @@
 //! Documents: `/db/{collection}` and `/db/{collection}/{id}`.
 
+mod aggregates;
 mod answer;
 mod condition;
 mod documents;
@@ -12,6 +13,14 @@ pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
     Route::get("/db/{collection}", "collections.list", |service, cx| Box::pin(documents::list(service, cx)))
         .with_head(),
     Route::post("/db/{collection}", "collections.create", |service, cx| Box::pin(documents::create(service, cx))),
+    Route::get("/db/{collection}/_aggregate", "collections.aggregate", |service, cx| {
+        Box::pin(aggregates::aggregate(service, cx))
+    })
+    .with_head(),
+    Route::get("/db/{collection}/_distinct", "collections.distinct", |service, cx| {
+        Box::pin(aggregates::distinct(service, cx))
+    })
+    .with_head(),
     Route::get("/db/{collection}/{id}", "collections.get", |service, cx| Box::pin(documents::get(service, cx)))
         .with_head(),
     Route::put("/db/{collection}/{id}", "collections.replace", |service, cx| Box::pin(documents::replace(service, cx))),

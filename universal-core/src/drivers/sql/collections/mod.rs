@@ -1,9 +1,14 @@
 //! Documents in SQL.
 
+mod aggregate;
+#[cfg(feature = "postgres")]
+mod coalesce;
 mod commit;
 mod configurations;
+mod count;
 mod hooks;
 mod list;
+mod measure;
 mod rows;
 mod selection;
 mod service;

@@ -8,8 +8,11 @@ use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
         configured::Configured,
+        count::Counting,
         decide,
+        distinct::{Distinct, DistinctQuery},
         document::Document,
         list_cursor::CursorKey,
         query::ListQuery,
@@ -21,18 +24,30 @@ use crate::{
     cursor::Cursor,
     drivers::sql::{
         collections::{
+            aggregate,
             configurations::{Known, SqlConfigurations, unknown_tenant},
-            list, rows,
+            count, list, rows,
+            selection::Selection,
             write::{self, Author},
         },
         connection::Database,
         feed::SETTINGS_CHANGED,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
     error::Result,
+    expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
+};
+#[cfg(feature = "postgres")]
+use crate::{
+    collections::decide::Writing,
+    drivers::sql::{
+        collections::coalesce::{Coalescer, Creation, Outcome},
+        dialect::Dialect,
+        transaction::inside_transaction,
+    },
 };
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
@@ -47,6 +62,8 @@ pub(crate) struct SqlCollections {
     pub(super) clock: SharedClock,
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
+    #[cfg(feature = "postgres")]
+    coalescer: Option<Coalescer>,
 }
 
 impl SqlCollections {
@@ -56,7 +73,14 @@ impl SqlCollections {
         cursors: CursorKey,
         configurations: SqlConfigurations,
     ) -> Self {
-        Self { database, clock, cursors: Arc::new(cursors), configurations }
+        Self {
+            #[cfg(feature = "postgres")]
+            coalescer: (database.dialect() == Dialect::Postgres).then(|| Coalescer::start(database.clone())),
+            database,
+            clock,
+            cursors: Arc::new(cursors),
+            configurations,
+        }
     }
 
     /// The place in the feed before a read that follows, and the settings by which it is made.
@@ -66,6 +90,52 @@ impl SqlCollections {
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
         Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+    }
+
+    /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
+    /// fields that the query asks for beside the filter, each with its parameter: none may be hidden.
+    async fn rows(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        filter: Option<&Expression>,
+        named: &[(&Field, &str)],
+    ) -> Result<(Cursor, Selection)> {
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
+        let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        if let Some(filter) = filter {
+            configured.may_ask(caller, filter)?;
+        }
+        named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
+        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl SqlCollections {
+    /// Creates a document together with others that wait; `None` if this creation must go the ordinary way.
+    async fn create_together(&self, caller: &Caller, write: &DocumentWrite, known: &Known) -> Result<Option<Written>> {
+        let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
+            return Ok(None);
+        };
+        if inside_transaction(&self.database) || !known.configured.creates_alone() || known.hooks.is_some() {
+            return Ok(None);
+        }
+        let writing = Writing { caller, configured: &known.configured, now: self.clock.now(), wants_before: false };
+        let decided = decide::create(&writing, collection, document)?;
+        let creation = Creation {
+            tenant: caller.tenant().as_str().to_owned(),
+            document: decided.document.clone(),
+            actor: caller.actor().map(str::to_owned),
+            request_id: caller.request_id().map(str::to_owned),
+            settings_version: known.tenant_version,
+        };
+        match coalescer.create(creation).await? {
+            Outcome::Stored => Ok(Some(Written::Created(known.configured.shown(caller, decided.document)?))),
+            Outcome::NotStored => Ok(None),
+        }
     }
 }
 
@@ -77,6 +147,10 @@ impl Collections for SqlCollections {
         let mut known = self.configurations.recent(tenant, collection).await?;
         // Refused here already, so that strangers do not queue for the writer.
         known.configured.rule(work.1.action()).admits(caller)?;
+        #[cfg(feature = "postgres")]
+        if let Some(written) = self.create_together(caller, &work.1, &known).await? {
+            return Ok(written);
+        }
         let mut decisions = 1;
         loop {
             let (now, shared, with) = (self.clock.now(), Arc::clone(&work), known.clone());
@@ -155,12 +229,39 @@ impl Collections for SqlCollections {
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
+        if query.count != Counting::None {
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
+            page.count = count::count(&self.database, all, query.count).await?;
+        }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
         page.items = shown.collect::<Result<_>>()?;
         Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>> {
+        let fields = query.group.iter().map(|field| (field, "group"));
+        let measured = query.select.iter().filter_map(|metric| Some((metric.field()?, "select")));
+        let fields: Vec<_> = fields.chain(measured).collect();
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &fields).await?;
+        Ok(Snapshot { value: aggregate::aggregate(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>> {
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
+        Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {

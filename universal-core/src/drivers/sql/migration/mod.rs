@@ -6,6 +6,7 @@
 
 mod auth;
 mod consumers;
+mod heads;
 mod jobs;
 mod migrator;
 mod settings;
