@@ -10,7 +10,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::{CollectionMatch, PendingWrite, list_cursor::CursorKey},
+    collections::{CollectionMatch, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -273,7 +273,9 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        let answers = Arc::clone(&collections) as Arc<dyn KeptAnswers>;
+        let kept = (Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&answers));
+        tasks.spawn(upkeep::run(kept, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -295,6 +297,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                answers,
                 database,
                 workers,
                 tasks,

@@ -1,14 +1,19 @@
 //! Documents in SQL.
 
 mod aggregate;
+mod batch;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod commit;
 mod configurations;
 mod count;
 mod hooks;
+mod in_flight;
+mod kept_answers;
 mod list;
+mod matching;
 mod measure;
+mod perform;
 mod rows;
 mod selection;
 mod service;

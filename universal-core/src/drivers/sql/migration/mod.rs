@@ -7,6 +7,7 @@
 mod auth;
 mod consumers;
 mod heads;
+mod idempotency;
 mod jobs;
 mod migrator;
 mod settings;
