@@ -20,6 +20,7 @@ use crate::{
     },
     drivers::sql::{
         bounded_map::BoundedMap,
+        collections::hooks::{CollectionHooks, Hooks},
         connection::Database,
         statement::{Row, column},
         write::Write,
@@ -39,6 +40,8 @@ pub(super) struct Known {
     pub(super) configured: Arc<Configured>,
     /// The tenant's version that they came with.
     pub(super) tenant_version: i64,
+    /// What the host does with each write of the collection.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
     seen: Instant,
 }
 
@@ -48,11 +51,19 @@ pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
     undeclared_denied: bool,
+    hooks: Hooks,
 }
 
 impl SqlConfigurations {
     pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
-        Self { database, memory: Arc::new(Mutex::new(BoundedMap::new(ENTRIES))), undeclared_denied }
+        let memory = Arc::new(Mutex::new(BoundedMap::new(ENTRIES)));
+        Self { database, memory, undeclared_denied, hooks: Hooks::default() }
+    }
+
+    /// With hooks of the host's for writes.
+    pub(crate) fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
     }
 
     /// What is remembered, however old. Its version must be compared with the one that a statement reads.
@@ -89,11 +100,12 @@ impl SqlConfigurations {
         let row = row.ok_or_else(unknown_tenant)?;
         let tenant_version: i64 = column(&row, 0)?;
         let remembered = self.remembered(tenant, collection);
-        let configured = match remembered {
-            Some(known) if known.tenant_version == tenant_version => known.configured,
-            _ => Arc::new(self.compile(&row)?),
+        let (configured, hooks) = match remembered {
+            Some(known) if known.tenant_version == tenant_version => (known.configured, known.hooks),
+            Some(known) => (Arc::new(self.compile(&row)?), known.hooks),
+            None => (Arc::new(self.compile(&row)?), self.hooks.of(&self.database, collection)),
         };
-        let known = Known { configured, tenant_version, seen };
+        let known = Known { configured, tenant_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)

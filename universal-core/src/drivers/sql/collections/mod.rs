@@ -5,12 +5,14 @@ mod batch;
 mod build_words;
 #[cfg(feature = "postgres")]
 mod coalesce;
+mod commit;
 mod configurations;
 mod count;
 mod expand;
 mod export;
 mod import;
 mod import_whole;
+mod hooks;
 mod in_flight;
 mod kept_answers;
 mod list;
@@ -27,4 +29,5 @@ mod spool;
 mod write;
 
 pub(crate) use configurations::SqlConfigurations;
+pub(crate) use hooks::Hooks;
 pub(crate) use service::SqlCollections;
