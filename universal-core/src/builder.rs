@@ -212,12 +212,7 @@ impl Builder {
     /// # backend.shutdown().await;
     /// # Ok(()) }
     /// ```
-    pub fn after_commit<F>(
-        mut self,
-        collections: impl Into<CollectionMatch>,
-        name: impl Into<String>,
-        hook: F,
-    ) -> Self
+    pub fn after_commit<F>(mut self, collections: impl Into<CollectionMatch>, name: impl Into<String>, hook: F) -> Self
     where
         F: for<'a> Fn(&'a Backend, &'a Committed) -> BoxFuture<'a, Result<()>> + Send + Sync + 'static,
     {

@@ -3,7 +3,7 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, heads, idempotency, jobs, search, settings, spine, storage, consumers};
+use crate::drivers::sql::migration::{auth, consumers, heads, idempotency, jobs, search, settings, spine, storage};
 
 /// All steps, oldest first.
 ///
