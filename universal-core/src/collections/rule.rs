@@ -74,6 +74,14 @@ impl Rule {
         Ok(Self::Expression(parsed))
     }
 
+    /// Its text; `owner` for the owner rule.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Owner => "owner".to_owned(),
+            Self::Expression(rule) => rule.to_text(),
+        }
+    }
+
     /// Whether it must be asked about the members of a document.
     pub(crate) fn looks_at_members(&self, caller: &Caller) -> bool {
         matches!(self, Self::Expression(_)) && !caller.bypasses_rules()
