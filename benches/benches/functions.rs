@@ -15,7 +15,7 @@ use universal_core::{
     },
     caller::Caller,
     clock::Timestamp,
-    collections::{Document, ListQuery, NewDocument, Precondition, Sort, decide, document::Revision, patch},
+    collections::{Document, ListQuery, NewDocument, Sort, document::Revision, patch},
     cursor::Cursor,
     error::Result,
     expr::{CallerFacts, Environment, Expression, Field, Scope},
@@ -130,9 +130,6 @@ fn documents(criterion: &mut Criterion) -> Result<()> {
             |members| patch::apply(members, black_box(change.as_map())),
             criterion::BatchSize::SmallInput,
         );
-    });
-    criterion.bench_function("collections/decide::patch", |b| {
-        b.iter(|| decide::patch(&caller, Some(&document), black_box(&change), &Precondition::None, moment));
     });
     criterion.bench_function("id/DocumentId::generate", |b| b.iter(DocumentId::generate));
     Ok(())

@@ -9,13 +9,13 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::list_cursor::CursorKey,
+    collections::{idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
             auth::SqlAuth,
             catalog::SqlCatalog,
-            collections::SqlCollections,
+            collections::{SqlCollections, SqlConfigurations},
             connection::{Database, Signals},
             dialect::Dialect,
             feed::SqlFeed,
@@ -33,7 +33,7 @@ use crate::{
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
     realtime::{Bus, Feed},
     secret::MasterKey,
-    settings::{Settings, Synchronous},
+    settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
 };
 
@@ -156,10 +156,14 @@ impl Builder {
         let auth = Arc::new(SqlAuth::new(database.clone(), keys, Arc::clone(&self.clock), options)?);
 
         let cursors = CursorKey::new(master.derive("list-cursor-v1"));
-        let collections = Arc::new(SqlCollections::new(database.clone(), Arc::clone(&self.clock), cursors));
+        let closed = self.settings.undeclared_collections == Undeclared::Deny;
+        let configurations = SqlConfigurations::new(database.clone(), closed);
+        let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
+        let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
-        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone());
+        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
+            .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, bus, stop.clone()));
@@ -170,7 +174,9 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        let answers = Arc::clone(&collections) as Arc<dyn KeptAnswers>;
+        let kept = (Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&answers));
+        tasks.spawn(upkeep::run(kept, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -189,6 +195,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                answers,
                 database,
                 workers,
                 tasks,

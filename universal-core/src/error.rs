@@ -14,6 +14,9 @@ pub enum ErrorKind {
     PreconditionFailed,
     /// The input is malformed; [`Error::field`] or [`Error::position`] says where.
     Invalid,
+    /// The input is well formed, and what it asks for is not allowed by what is already decided: a schema, a key
+    /// that was used for something else.
+    Unprocessable,
     /// No credentials, or credentials that are not valid.
     Unauthenticated,
     /// The caller is known and may not do this.

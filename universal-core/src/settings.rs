@@ -37,6 +37,9 @@ pub struct Settings {
     pub sqlite_synchronous: Synchronous,
     /// Connections to the database, 1 to 200; on SQLite connections that read. `UNIVERSAL_DATABASE_CONNECTIONS`.
     pub database_connections: u32,
+    /// Whether documents may be created in collections that nobody has configured.
+    /// `UNIVERSAL_UNDECLARED_COLLECTIONS`: `allow` or `deny`.
+    pub undeclared_collections: Undeclared,
     /// `smtp://user:password@host:port`, `smtps://…` for TLS from the start. `UNIVERSAL_SMTP_URL`.
     pub smtp_url: Option<SecretString>,
     /// The sender of mails. `UNIVERSAL_MAIL_FROM`.
@@ -64,6 +67,17 @@ pub enum Synchronous {
     Normal,
 }
 
+/// What a collection is that nobody has configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Undeclared {
+    /// Its first document makes it; it has the owner rule.
+    #[default]
+    Allow,
+    /// Nothing can be created in it.
+    Deny,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -73,6 +87,7 @@ impl Default for Settings {
             public_url: None,
             sqlite_synchronous: Synchronous::Full,
             database_connections: 16,
+            undeclared_collections: Undeclared::Allow,
             smtp_url: None,
             mail_from: None,
             admin_email: None,
@@ -147,6 +162,13 @@ impl Settings {
                     "full" => Synchronous::Full,
                     "normal" => Synchronous::Normal,
                     _ => return Err(variable(name, "it is `full` or `normal`")),
+                }
+            }
+            "UNIVERSAL_UNDECLARED_COLLECTIONS" => {
+                self.undeclared_collections = match value.as_str() {
+                    "allow" => Undeclared::Allow,
+                    "deny" => Undeclared::Deny,
+                    _ => return Err(variable(name, "it is `allow` or `deny`")),
                 }
             }
             // The test suite's own variables are not settings of a server it starts.

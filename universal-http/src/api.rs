@@ -19,7 +19,7 @@ use crate::{
     metrics::Metrics,
     middleware::AuthLayer,
     route::Router,
-    routes::{auth, collections, jobs, operations, realtime, storage},
+    routes::{admin, auth, collections, jobs, operations, realtime, storage},
     service::ApiService,
     state::State,
     tickets::Tickets,
@@ -234,7 +234,11 @@ impl ApiBuilder {
                     router.mount(storage::ROUTES, storage)?;
                 }
             }
-            Part::Admin => {}
+            Part::Admin => {
+                if let Some(collections) = &self.collections {
+                    router.mount(admin::COLLECTIONS, collections)?;
+                }
+            }
             Part::Operations => {
                 router.mount(operations::ROUTES, &Arc::new(operations::Checks::new(self.ready.clone())))?
             }

@@ -62,7 +62,6 @@ pub(crate) enum Access {
     /// 401 for a caller without credentials.
     SignedIn,
     /// 401 for a caller without credentials, 403 for one who is no administrator of its tenant.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first route for administrators brings its use"))]
     Admin,
 }
 

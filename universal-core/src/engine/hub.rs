@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     caller::Caller,
-    collections::rule,
+    clock::{SharedClock, SystemClock},
+    collections::port::{Configurations, Unconfigured},
     cursor::Cursor,
     engine::{
         log::Log,
-        reader::{Reader, View},
+        reader::Reader,
+        view::{Rules, View},
     },
     error::Result,
     id::TenantId,
@@ -46,6 +48,7 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Hub {
     shared: Arc<Shared>,
+    rules: Rules,
 }
 
 #[derive(Debug)]
@@ -63,7 +66,15 @@ impl Hub {
     #[must_use]
     pub fn new(feed: Arc<dyn Feed>, bus: Arc<dyn Bus>, stop: CancellationToken) -> Self {
         let logs = Mutex::default();
-        Self { shared: Arc::new(Shared { feed, bus, logs, first_subscriber: Notify::new(), stop }) }
+        let shared = Arc::new(Shared { feed, bus, logs, first_subscriber: Notify::new(), stop });
+        Self { shared, rules: Rules { configurations: Arc::new(Unconfigured), clock: Arc::new(SystemClock) } }
+    }
+
+    /// With the settings of collections; without them every collection has the owner rule.
+    #[must_use]
+    pub fn with_configurations(mut self, configurations: Arc<dyn Configurations>, clock: SharedClock) -> Self {
+        self.rules = Rules { configurations, clock };
+        self
     }
 
     /// Brings changes into the logs until the hub's `stop`.
@@ -200,8 +211,9 @@ impl Shared {
 #[async_trait]
 impl Realtime for Hub {
     async fn subscribe(&self, caller: &Caller, subscribe: Subscribe) -> Result<Subscription> {
-        rule::signed_in(caller)?;
         let shared = &self.shared;
+        let view = View::new(caller.clone(), subscribe.clone(), self.rules.clone());
+        view.check().await?;
         // First the log, so that its changes are kept from here on; then the head, so that nothing
         // that is committed after the answer can lie between the two.
         let log = shared.log(caller.tenant(), &shared.feed.state(caller.tenant()).await?);
@@ -212,7 +224,6 @@ impl Realtime for Hub {
             (Some(since), None) => since.seq(),
             _ => state.head,
         };
-        let view = View::new(caller.clone(), subscribe)?;
         let reader = Reader::new(Arc::clone(&shared.feed), log, view, state, position, lost, shared.stop.clone());
         Ok(Subscription::new(start, lost.is_none(), Box::new(reader)))
     }

@@ -8,4 +8,5 @@ pub(crate) mod reader;
 pub mod relay;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod upkeep;
+pub(crate) mod view;
 pub mod worker;

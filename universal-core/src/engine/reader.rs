@@ -1,4 +1,4 @@
-//! One subscriber's way through a tenant's feed, and what it may see of it.
+//! One subscriber's way through a tenant's feed.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -6,25 +6,22 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    caller::Caller,
-    collections::rule,
     cursor::Cursor,
     engine::{
         hub::why_lost,
         log::{Entry, Found, Log},
+        view::View,
     },
     error::{Error, ErrorKind, Result},
-    expr::{Environment, Field, Known, Truth},
     id::{CollectionName, DocumentId},
     realtime::{
-        change::{Change, Image, Operation},
+        change::Change,
         feed::{Feed, FeedState, Present},
-        subscription::{Delivery, DeliveryKind, Event, Pull, ResyncReason, Subscribe},
+        subscription::{Delivery, DeliveryKind, Event, Pull, ResyncReason},
     },
 };
 
@@ -32,67 +29,6 @@ use crate::{
 const STEP: usize = 64;
 /// How many changes a reader that is behind reads from the database at once.
 const PAGE: u32 = 200;
-
-/// Which changes a subscriber wants and may see.
-#[derive(Debug)]
-pub(crate) struct View {
-    caller: Caller,
-    subscribe: Subscribe,
-}
-
-impl View {
-    pub(crate) fn new(caller: Caller, subscribe: Subscribe) -> Result<Self> {
-        let versions = [Field::Revision, Field::UpdatedAt];
-        if subscribe.filter.as_ref().is_some_and(|filter| versions.iter().any(|field| filter.mentions(field))) {
-            return Err(Error::invalid(
-                "invalid-filter",
-                "a subscription's filter cannot use `meta.revision` or `meta.updated_at`: a change says them only of the document after it",
-            )
-            .with_field("filter"));
-        }
-        Ok(Self { caller, subscribe })
-    }
-
-    fn concerns(&self, change: &Change) -> bool {
-        change.collection == self.subscribe.collection && self.subscribe.id.as_ref().is_none_or(|id| *id == change.id)
-    }
-
-    /// What the subscriber sees of a change, if anything.
-    fn judge(&self, entry: &Entry) -> Option<DeliveryKind> {
-        let change = &*entry.change;
-        if !self.concerns(change) {
-            return None;
-        }
-        let saw = change.before.as_ref().is_some_and(|image| self.shows(change, image, entry.before()));
-        let sees = change.after.as_ref().is_some_and(|image| self.shows(change, image, entry.after()));
-        match (change.operation, saw, sees) {
-            (Operation::Create, _, true) => Some(DeliveryKind::Create),
-            (Operation::Update, _, true) => Some(DeliveryKind::Update),
-            (Operation::Update, true, false) => Some(DeliveryKind::Leave),
-            (Operation::Delete, true, _) => Some(DeliveryKind::Delete),
-            _ => None,
-        }
-    }
-
-    fn shows(&self, change: &Change, image: &Image, members: Option<&Map<String, Value>>) -> bool {
-        if !rule::may_read(&self.caller, image.owner.as_ref()) {
-            return false;
-        }
-        let (Some(filter), Some(members)) = (&self.subscribe.filter, members) else { return true };
-        // `now` is the moment of the change: a replay judges it as it was judged live.
-        let environment = Environment::new(change.id.as_str(), members)
-            .with_owner(image.owner.as_ref().map(|owner| owner.as_str()))
-            .with_revision(&change.revision)
-            .with_moments(change.created_at, change.at)
-            .with_known(Known::of(&self.caller, change.at));
-        filter.evaluate(&environment) == Truth::True
-    }
-
-    /// Whether the document as it stands today, or stood when it was deleted, may be seen at all.
-    fn may_see(&self, present: Option<&Present>) -> bool {
-        present.is_some_and(|present| rule::may_read(&self.caller, present.owner.as_ref()))
-    }
-}
 
 /// A subscriber's place in the feed. It holds one step of changes at most.
 #[derive(Debug)]
@@ -161,16 +97,23 @@ impl Reader {
 
     /// Judges changes and moves on. Nothing of `self` changes before the last await.
     async fn take(&mut self, entries: Vec<Arc<Entry>>, replayed: bool) -> Result<bool> {
-        let seen: Vec<_> = entries.iter().filter_map(|entry| Some((entry, self.view.judge(entry)?))).collect();
+        let judge = self.view.judge().await?;
+        let seen: Vec<_> = entries.iter().filter_map(|entry| Some((entry, judge.of(entry)?))).collect();
         let present = if replayed { self.present(&seen).await? } else { HashMap::new() };
-        let ready = seen.iter().filter(|(entry, kind)| {
+        let mut ready = VecDeque::with_capacity(seen.len());
+        for (entry, kind) in &seen {
             // What carries no data needs no right of today.
             let bare = matches!(kind, DeliveryKind::Delete | DeliveryKind::Leave);
-            !replayed || bare || self.view.may_see(present.get(&key(&entry.change)))
-        });
-        let ready =
-            ready.map(|(entry, kind)| Delivery::new(self.at(entry.change.seq), *kind, Arc::clone(&entry.change)));
-        let ready: VecDeque<_> = ready.collect();
+            let change = &entry.change;
+            if replayed && !bare && !judge.may_see(&change.id, present.get(&key(change)))? {
+                continue;
+            }
+            let delivery = Delivery::new(self.at(change.seq), *kind, Arc::clone(change));
+            ready.push_back(match judge.shown(change, *kind)? {
+                Some(body) => delivery.with_body(body),
+                None => delivery,
+            });
+        }
         if let Some(last) = entries.last() {
             self.position = last.change.seq;
         }

@@ -137,6 +137,13 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// With these members of the stored body.
+    #[must_use]
+    pub fn with_document(mut self, document: &'a Map<String, Value>) -> Self {
+        self.document = Some(document);
+        self
+    }
+
     /// With this owner.
     #[must_use]
     pub fn with_owner(mut self, owner: Option<&'a str>) -> Self {

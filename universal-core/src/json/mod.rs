@@ -6,6 +6,7 @@
 //! [`order`](mod@order) is the one order and the one equality of values.
 
 mod canonical;
+pub(crate) mod decimal;
 pub(crate) mod envelope;
 mod limits;
 pub(crate) mod number;
@@ -20,4 +21,4 @@ pub use canonical::parse;
 pub use limits::Limits;
 pub use number::{from_f64, to_text as number_to_text};
 pub use object::Object;
-pub use print::{restore, value_to_text};
+pub use print::{members_to_text, restore, value_to_text};

@@ -12,6 +12,14 @@ pub fn value_to_text(value: &Value) -> String {
     out
 }
 
+/// The canonical text of an object's members. Equal members have equal texts.
+#[must_use]
+pub fn members_to_text(members: &Map<String, Value>) -> String {
+    let mut out = String::new();
+    write_object(&mut out, members);
+    out
+}
+
 /// Appends the canonical text of a value.
 fn write_value(out: &mut String, value: &Value) {
     match value {

@@ -37,13 +37,38 @@ impl FeedState {
 pub struct Present {
     /// Its owner.
     pub owner: Option<UserId>,
+    /// Its members as JSON text.
+    pub body: Arc<str>,
+    /// Its revision.
+    pub revision: Arc<str>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last written.
+    pub updated_at: Timestamp,
 }
 
 impl Present {
-    /// A document of this owner.
+    /// A document of this owner, without members, of 1970.
     #[must_use]
     pub fn owned_by(owner: Option<UserId>) -> Self {
-        Self { owner }
+        let epoch = Timestamp::from_micros(0);
+        Self { owner, body: Arc::from("{}"), revision: Arc::from(""), created_at: epoch, updated_at: epoch }
+    }
+
+    /// With these members and this revision.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Arc<str>>, revision: impl Into<Arc<str>>) -> Self {
+        self.body = body.into();
+        self.revision = revision.into();
+        self
+    }
+
+    /// With these moments of creation and last write.
+    #[must_use]
+    pub fn with_moments(mut self, created_at: Timestamp, updated_at: Timestamp) -> Self {
+        self.created_at = created_at;
+        self.updated_at = updated_at;
+        self
     }
 }
 
@@ -87,7 +112,7 @@ pub trait Feed: Send + Sync + fmt::Debug {
     /// `Unavailable` and `Busy` from the database.
     async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>>;
 
-    /// Whose these documents are now, or, for one that is deleted, whose it was at last: who may be
+    /// These documents as they are now, or, for one that is deleted, as it was at last: who may be
     /// shown what they were before. `None` where nothing is known any more.
     ///
     /// # Errors

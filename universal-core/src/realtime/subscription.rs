@@ -94,13 +94,29 @@ pub struct Delivery {
     cursor: Cursor,
     kind: DeliveryKind,
     change: Arc<Change>,
+    /// What the subscriber sees in place of the change's own body, if something of it is hidden.
+    body: Option<Arc<str>>,
 }
 
 impl Delivery {
     /// For implementations: `change` as `kind`.
     #[must_use]
     pub fn new(cursor: Cursor, kind: DeliveryKind, change: Arc<Change>) -> Self {
-        Self { cursor, kind, change }
+        Self { cursor, kind, change, body: None }
+    }
+
+    /// For implementations: with these members instead of those of the change.
+    #[must_use]
+    pub fn with_body(mut self, body: Arc<str>) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// The members that the subscriber sees.
+    fn shown(&self) -> Option<&str> {
+        let after = self.change.after.as_ref()?;
+        matches!(self.kind, DeliveryKind::Create | DeliveryKind::Update)
+            .then(|| self.body.as_deref().unwrap_or(&after.body))
     }
 
     /// The place after this change.
@@ -136,15 +152,15 @@ impl Delivery {
     /// Writes the document as a read answers it, or nothing where the subscriber sees only the id.
     /// Answers whether it wrote.
     pub fn write_document(&self, out: &mut String) -> bool {
-        match (&self.change.after, self.kind) {
-            (Some(after), DeliveryKind::Create | DeliveryKind::Update) => {
+        match (&self.change.after, self.shown()) {
+            (Some(after), Some(body)) => {
                 let meta = crate::json::envelope::Meta {
                     revision: &self.change.revision,
                     owner: after.owner.as_ref().map(AsRef::as_ref),
                     created_at: self.change.created_at,
                     updated_at: self.change.at,
                 };
-                crate::json::envelope::write(out, self.change.id.as_str(), &after.body, &meta);
+                crate::json::envelope::write(out, self.change.id.as_str(), body, &meta);
                 true
             }
             _ => false,
@@ -156,12 +172,10 @@ impl Delivery {
     /// # Errors
     /// `Invalid` if they do not fit `T`.
     pub fn document<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>> {
-        match (&self.change.after, self.kind) {
-            (Some(after), DeliveryKind::Create | DeliveryKind::Update) => serde_json::from_str(&after.body)
-                .map(Some)
-                .map_err(|error| Error::invalid("document-does-not-fit", error.to_string())),
-            _ => Ok(None),
-        }
+        self.shown()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| Error::invalid("document-does-not-fit", error.to_string()))
     }
 }
 

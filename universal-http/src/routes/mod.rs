@@ -1,5 +1,6 @@
 //! The subjects: one folder each, with its table of routes in `mod.rs`.
 
+pub(crate) mod admin;
 pub(crate) mod auth;
 pub(crate) mod collections;
 pub(crate) mod jobs;

@@ -5,6 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _, Value};
 
+#[cfg(feature = "sqlite")]
+use crate::drivers::sql::write::Numbering;
 use crate::{
     clock::Timestamp,
     drivers::sql::{
@@ -14,8 +16,9 @@ use crate::{
         statement::{self, Row, column},
         write::Write,
     },
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId, TenantId, UserId},
+    json::restore,
     realtime::{
         change::{Change, Image, Operation},
         feed::{Feed, FeedState, Present, Retention, Sequencer},
@@ -35,6 +38,8 @@ pub(crate) struct Recorded<'a> {
     pub(crate) request_id: Option<&'a str>,
     pub(crate) created_at: Timestamp,
     pub(crate) at: Timestamp,
+    /// The tenant's version of settings by which the write was decided.
+    pub(crate) settings_version: i64,
 }
 
 impl Write<'_> {
@@ -59,35 +64,88 @@ impl Write<'_> {
             text(change.request_id),
             change.created_at.as_micros().into(),
             change.at.as_micros().into(),
+            change.settings_version.into(),
         ];
         match self.dialect() {
             Dialect::Postgres => {
                 if self.execute(RECORD_IN_OUTBOX, values).await? == 0 {
-                    return Err(unknown_tenant());
+                    return Err(self.why_not_recorded(tenant).await?);
                 }
                 self.signal_feed(tenant, None);
             }
-            Dialect::Sqlite => {
-                let row = self.one(RECORD_NUMBERED, values).await?.ok_or_else(unknown_tenant)?;
-                self.signal_feed(tenant, Some(column(&row, 0)?));
-            }
+            Dialect::Sqlite => self.record_numbered(tenant, values).await?,
         }
         Ok(())
     }
+
+    #[cfg(feature = "sqlite")]
+    async fn record_numbered(&mut self, tenant: &TenantId, mut values: Vec<Value>) -> Result<()> {
+        let seq = match self.next_number(tenant)? {
+            Numbering::NoFeed => return Err(unknown_tenant()),
+            Numbering::Next(seq) => {
+                values.push(seq.into());
+                if self.execute(RECORD_AS, values).await? == 0 {
+                    return Err(self.why_not_recorded(tenant).await?);
+                }
+                self.took_number(tenant);
+                seq
+            }
+            Numbering::ByStatement => {
+                let Some(row) = self.one(RECORD_NUMBERED, values).await? else {
+                    return Err(self.why_not_recorded(tenant).await?);
+                };
+                let seq: i64 = column(&row, 0)?;
+                let sql = "UPDATE universal_feeds SET head = $2 WHERE tenant_id = $1";
+                self.execute(sql, vec![tenant.as_str().into(), seq.into()]).await?;
+                seq
+            }
+        };
+        self.signal_feed(tenant, Some(seq));
+        Ok(())
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    async fn record_numbered(&mut self, _: &TenantId, _: Vec<Value>) -> Result<()> {
+        Err(Error::internal("SQLite is not built in"))
+    }
+
+    async fn why_not_recorded(&mut self, tenant: &TenantId) -> Result<Error> {
+        let sql = "SELECT 1 FROM universal_tenants WHERE id = $1";
+        let tenant = self.one(sql, vec![tenant.as_str().into()]).await?;
+        Ok(if tenant.is_some() { settings_changed() } else { unknown_tenant() })
+    }
 }
+
+/// The error of a write that was decided by settings which somebody has changed since; it is decided anew.
+pub(crate) fn settings_changed() -> Error {
+    Error::new(ErrorKind::Busy, SETTINGS_CHANGED, "the settings of the collection were changed meanwhile; try again")
+}
+
+/// The code of [`settings_changed`].
+pub(crate) const SETTINGS_CHANGED: &str = "settings-changed";
 
 const RECORD_IN_OUTBOX: &str = "INSERT INTO universal_outbox
     (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
-    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1)";
+    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1 AND settings_version = $15)";
 
-/// A trigger of the table raises the feed's head to the number that this statement takes.
+/// On SQLite, in a group of writes, which stores the feed's head at its end.
+#[cfg(feature = "sqlite")]
+const RECORD_AS: &str = "INSERT INTO universal_changes
+    (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
+     created_at, at, seq)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16
+    FROM universal_tenants WHERE id = $1 AND settings_version = $15";
+
+/// On SQLite, in a transaction that a host may end; the feed's head is raised next.
+#[cfg(feature = "sqlite")]
 const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
     (tenant_id, seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at)
     SELECT $1, head + 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
     FROM universal_feeds WHERE tenant_id = $1
+        AND EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1 AND settings_version = $15)
     RETURNING seq";
 
 /// The newest change that is too old, too far back, or behind too many bytes.
@@ -165,18 +223,20 @@ impl Feed for SqlFeed {
         let mut found = HashMap::with_capacity(documents.len());
         for some in documents.chunks(200) {
             let sql = format!(
-                "SELECT collection, id, owner_id FROM universal_documents
+                "SELECT collection, id, owner_id, {}, revision, created_at, updated_at FROM universal_documents
                  WHERE tenant_id = $1 AND (collection, id) IN ({})",
+                self.database.dialect().json_out("body"),
                 pairs(2, some.len())
             );
-            self.owners(&sql, tenant, some, &mut found).await?;
+            self.presents(&sql, tenant, some, &mut found).await?;
         }
         let gone: Vec<_> = documents.iter().filter(|key| !found.contains_key(*key)).cloned().collect();
         for some in gone.chunks(200) {
             let keys = pairs(2, some.len());
             let deletions = |table, number, waiting| {
                 format!(
-                    "SELECT collection, doc_id, owner_before, {waiting} AS waiting, {number} AS number FROM {table}
+                    "SELECT collection, doc_id, owner_before, before, revision, created_at, at, {waiting} AS waiting,
+                        {number} AS number FROM {table}
                      WHERE tenant_id = $1 AND op = 'delete' AND (collection, doc_id) IN ({keys})"
                 )
             };
@@ -187,13 +247,13 @@ impl Feed for SqlFeed {
                 deleted = format!("{deleted} UNION ALL {}", deletions("universal_outbox", "id", 1));
             }
             let sql = format!(
-                "SELECT collection, doc_id, owner_before FROM (
+                "SELECT collection, doc_id, owner_before, before, revision, created_at, at FROM (
                     SELECT deleted.*, row_number() OVER (
                         PARTITION BY collection, doc_id ORDER BY waiting DESC, number DESC) AS age
                     FROM ({deleted}) AS deleted
                  ) AS last WHERE age = 1"
             );
-            self.owners(&sql, tenant, some, &mut found).await?;
+            self.presents(&sql, tenant, some, &mut found).await?;
         }
         Ok(documents.iter().map(|key| found.get(key).cloned()).collect())
     }
@@ -247,7 +307,7 @@ impl SqlFeed {
             .await
     }
 
-    async fn owners(
+    async fn presents(
         &self,
         sql: &str,
         tenant: &TenantId,
@@ -263,7 +323,12 @@ impl SqlFeed {
             let key =
                 (CollectionName::trusted(column::<String>(&row, 0)?), DocumentId::trusted(column::<String>(&row, 1)?));
             let owner: Option<String> = column(&row, 2)?;
-            found.insert(key, Present::owned_by(owner.map(UserId::trusted)));
+            let body = restored(self.database.dialect(), column(&row, 3)?);
+            let moment = |index: usize| column::<i64>(&row, index).map(Timestamp::from_micros);
+            let present = Present::owned_by(owner.map(UserId::trusted))
+                .with_body(body, column::<String>(&row, 4)?)
+                .with_moments(moment(5)?, moment(6)?);
+            found.insert(key, present);
         }
         Ok(())
     }
@@ -373,6 +438,14 @@ fn placeholders(first: usize, count: usize) -> String {
 fn pairs(first: usize, count: usize) -> String {
     let pair = |n: usize| format!("(${}, ${})", first + 2 * n, first + 2 * n + 1);
     (0..count).map(pair).collect::<Vec<_>>().join(", ")
+}
+
+/// A body as it was written down; PostgreSQL prints numbers in its own way.
+fn restored(dialect: Dialect, body: String) -> String {
+    match dialect {
+        Dialect::Postgres => restore(body),
+        Dialect::Sqlite => body,
+    }
 }
 
 fn image(body: Option<String>, owner: Option<String>) -> Option<Image> {

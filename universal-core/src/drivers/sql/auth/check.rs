@@ -15,10 +15,7 @@ use crate::{
     },
     caller::Caller,
     clock::{SharedClock, Timestamp},
-    drivers::sql::{
-        auth::{bounded_map::BoundedMap, sessions},
-        connection::Database,
-    },
+    drivers::sql::{auth::sessions, bounded_map::BoundedMap, connection::Database},
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
 };

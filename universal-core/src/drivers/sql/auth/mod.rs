@@ -1,6 +1,5 @@
 //! Accounts in SQL: implements [`Auth`](crate::auth::Auth).
 
-mod bounded_map;
 mod check;
 mod driver;
 mod sessions;

@@ -1,5 +1,7 @@
 //! Rows of documents.
 
+use std::sync::Arc;
+
 use sea_orm::Value;
 
 use crate::{
@@ -20,21 +22,27 @@ const LOOKS: u32 = 16;
 
 /// The columns of [`document`], in its order.
 pub(super) fn columns(dialect: Dialect) -> String {
-    format!("id, {}, revision, owner_id, created_at, updated_at", dialect.json_out("body"))
+    columns_of(dialect, "")
+}
+
+/// The same of a table that is named in the statement: `d.`.
+pub(super) fn columns_of(dialect: Dialect, table: &str) -> String {
+    let body = dialect.json_out(&format!("{table}body"));
+    format!("{table}id, {body}, {table}revision, {table}owner_id, {table}created_at, {table}updated_at")
 }
 
 /// The document in a row of [`columns`].
 pub(super) fn document(dialect: Dialect, collection: &CollectionName, row: &Row) -> Result<Document> {
-    let mut body: String = column(row, 1)?;
-    if dialect == Dialect::Postgres {
-        body = restore(body);
-    }
-    let owner: Option<String> = column(row, 3)?;
+    let body: Arc<str> = match dialect {
+        Dialect::Postgres => restore(column(row, 1)?).into(),
+        Dialect::Sqlite => column(row, 1)?,
+    };
+    let owner: Option<Arc<str>> = column(row, 3)?;
     Ok(Document::new(
         collection.clone(),
-        DocumentId::trusted(column::<String>(row, 0)?),
+        DocumentId::trusted(column::<Arc<str>>(row, 0)?),
         body,
-        Revision::stored(column::<String>(row, 2)?),
+        Revision::stored(column::<Arc<str>>(row, 2)?),
         owner.map(UserId::trusted),
         (Timestamp::from_micros(column(row, 4)?), Timestamp::from_micros(column(row, 5)?)),
     ))

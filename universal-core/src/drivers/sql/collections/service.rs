@@ -4,25 +4,44 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+use crate::drivers::sql::{collections::coalesce::Coalescer, dialect::Dialect};
 use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        batch::{Batch, BatchResult},
+        command::Command,
+        configured::Configured,
+        count::Counting,
         decide,
+        distinct::{Distinct, DistinctQuery},
         document::Document,
+        idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
+        matching::{Affected, Matching, MatchingWrite},
         query::ListQuery,
-        rule,
+        rule::{Action, administers},
         service::Collections,
+        settings::{CollectionInfo, CollectionSettings},
         write::{DocumentWrite, Written},
     },
     cursor::Cursor,
     drivers::sql::{
-        collections::{list, rows, write},
+        collections::{
+            aggregate,
+            configurations::{Known, SqlConfigurations, unknown_tenant},
+            count,
+            in_flight::InFlight,
+            list, rows,
+            selection::Selection,
+        },
         connection::Database,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
-    error::{Error, Result},
+    error::Result,
+    expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
@@ -30,41 +49,77 @@ use crate::{
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// How often a write is decided anew because the settings changed while it was under way.
+pub(super) const DECISIONS: u32 = 5;
 
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
 pub(crate) struct SqlCollections {
-    database: Database,
-    clock: SharedClock,
-    cursors: Arc<CursorKey>,
+    pub(super) database: Database,
+    pub(super) clock: SharedClock,
+    pub(super) cursors: Arc<CursorKey>,
+    pub(super) configurations: SqlConfigurations,
+    #[cfg(feature = "postgres")]
+    pub(super) coalescer: Option<Coalescer>,
+    pub(super) in_flight: InFlight,
 }
 
 impl SqlCollections {
-    pub(crate) fn new(database: Database, clock: SharedClock, cursors: CursorKey) -> Self {
-        Self { database, clock, cursors: Arc::new(cursors) }
+    pub(crate) fn new(
+        database: Database,
+        clock: SharedClock,
+        cursors: CursorKey,
+        configurations: SqlConfigurations,
+    ) -> Self {
+        Self {
+            #[cfg(feature = "postgres")]
+            coalescer: (database.dialect() == Dialect::Postgres).then(|| Coalescer::start(database.clone())),
+            database,
+            clock,
+            cursors: Arc::new(cursors),
+            configurations,
+            in_flight: InFlight::default(),
+        }
     }
 
-    /// The place in the feed before a read that follows.
-    pub(super) async fn head(&self, tenant: &TenantId) -> Result<Cursor> {
-        let sql = "SELECT epoch, head FROM universal_feeds WHERE tenant_id = $1";
+    /// The place in the feed before a read that follows, and the settings by which it is made.
+    pub(super) async fn before_read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(Cursor, Known)> {
+        let sql = "SELECT f.epoch, f.head, t.settings_version FROM universal_feeds f
+            JOIN universal_tenants t ON t.id = f.tenant_id WHERE f.tenant_id = $1";
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
-        Ok(Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?))
+        let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
+        Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+    }
+
+    /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
+    /// fields that the query asks for beside the filter, each with its parameter: none may be hidden.
+    async fn rows(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        filter: Option<&Expression>,
+        named: &[(&Field, &str)],
+    ) -> Result<(Cursor, Selection)> {
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
+        let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        if let Some(filter) = filter {
+            configured.may_ask(caller, filter)?;
+        }
+        named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
+        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
     }
 }
 
 #[async_trait]
 impl Collections for SqlCollections {
     async fn write(&self, caller: &Caller, operation: DocumentWrite) -> Result<Written> {
-        // Refused here already, so that strangers do not queue for the writer.
-        rule::signed_in(caller)?;
-        let now = self.clock.now();
-        let work = Arc::new((caller.clone(), operation));
-        self.database
-            .write(move |write| {
-                let work = Arc::clone(&work);
-                Box::pin(async move { write::apply(write, &work.0, &work.1, now).await })
-            })
-            .await
+        #[cfg(feature = "postgres")]
+        if let Some(written) = self.create_together(caller, &operation).await? {
+            return Ok(written);
+        }
+        self.command(caller, Command::Write(operation), None).await?.outcome.into_written()
     }
 
     async fn write_in(
@@ -73,27 +128,59 @@ impl Collections for SqlCollections {
         caller: &Caller,
         operation: DocumentWrite,
     ) -> Result<Written> {
-        let now = self.clock.now();
-        let mut joined = self.database.join(transaction)?;
-        write::apply(&mut joined, caller, &operation, now).await
+        self.command_in(transaction, caller, &Command::Write(operation)).await?.into_written()
+    }
+
+    async fn batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<BatchResult>> {
+        self.command(caller, Command::Batch(batch), None).await?.outcome.into_batch()
+    }
+
+    async fn batch_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<BatchResult>> {
+        self.command_in(transaction, caller, &Command::Batch(batch)).await?.into_batch()
+    }
+
+    async fn write_where(&self, caller: &Caller, matching: Matching, write: MatchingWrite) -> Result<Affected> {
+        self.command(caller, Command::Matching(matching, write), None).await?.outcome.into_affected()
+    }
+
+    async fn write_where_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        matching: Matching,
+        write: MatchingWrite,
+    ) -> Result<Affected> {
+        self.command_in(transaction, caller, &Command::Matching(matching, write)).await?.into_affected()
+    }
+
+    async fn once(&self, caller: &Caller, key: &IdempotencyKey, command: Command) -> Result<Once> {
+        self.command(caller, command, Some(key)).await
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {
-        rule::signed_in(caller)?;
+        let tenant = caller.tenant();
         let dialect = self.database.dialect();
         // One statement, so one snapshot: the feed's head is exactly as old as the row.
         let sql = format!(
-            "SELECT {}, f.epoch, f.head FROM universal_feeds f
+            "SELECT {}, f.epoch, f.head, t.settings_version FROM universal_feeds f
+             JOIN universal_tenants t ON t.id = f.tenant_id
              LEFT JOIN universal_documents d ON d.tenant_id = f.tenant_id AND d.collection = $2 AND d.id = $3
              WHERE f.tenant_id = $1",
-            rows::columns(dialect)
+            rows::columns_of(dialect, "d.")
         );
-        let row = self.database.one(&sql, rows::key(caller.tenant(), collection, id)).await?;
+        let row = self.database.one(&sql, rows::key(tenant, collection, id)).await?;
         let row = row.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 6)?, column(&row, 7)?);
         let found: Option<String> = column(&row, 0)?;
         let current = found.map(|_| rows::document(dialect, collection, &row)).transpose()?;
-        Ok(Snapshot { value: decide::read(caller, current)?, cursor })
+        let known = self.configurations.at_version(tenant, collection, column(&row, 8)?).await?;
+        let value = decide::read(caller, &known.configured, current, self.clock.now())?;
+        Ok(Snapshot { value, cursor })
     }
 
     async fn get_in(
@@ -103,9 +190,10 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         id: &DocumentId,
     ) -> Result<Document> {
+        let known = self.configurations.recent(caller.tenant(), collection).await?;
         let mut joined = self.database.join(transaction)?;
         let current = joined.lock_document(caller.tenant(), collection, id).await?;
-        decide::read(caller, current)
+        decide::read(caller, &known.configured, current, self.clock.now())
     }
 
     async fn list(
@@ -114,17 +202,85 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>> {
-        let visible = rule::visible(caller)?;
-        let cursor = self.head(caller.tenant()).await?;
-        let dialect = self.database.dialect();
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
         let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        may_list(configured, caller, query)?;
+        let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
-        Ok(Snapshot { value: statement.page(&found, cut, &self.cursors)?, cursor })
+        let mut page = statement.page(&found, cut, &self.cursors)?;
+        if query.count != Counting::None {
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
+            page.count = count::count(&self.database, all, query.count).await?;
+        }
+        let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
+        page.items = shown.collect::<Result<_>>()?;
+        Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>> {
+        let fields = query.group.iter().map(|field| (field, "group"));
+        let measured = query.select.iter().filter_map(|metric| Some((metric.field()?, "select")));
+        let fields: Vec<_> = fields.chain(measured).collect();
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &fields).await?;
+        Ok(Snapshot { value: aggregate::aggregate(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>> {
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
+        Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {
+        administers(caller)?;
+        self.configurations.info(caller.tenant(), collection).await
+    }
+
+    async fn collections(&self, caller: &Caller) -> Result<Vec<CollectionInfo>> {
+        administers(caller)?;
+        self.configurations.all(caller.tenant()).await
+    }
+
+    async fn configure(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        settings: CollectionSettings,
+        expected: Option<i64>,
+    ) -> Result<CollectionInfo> {
+        administers(caller)?;
+        Configured::compile(settings.clone(), 0)?;
+        let now = self.clock.now();
+        let work = Arc::new((caller.tenant().clone(), collection.clone(), settings));
+        let shared = Arc::clone(&work);
+        self.database
+            .write(move |write| {
+                let work = Arc::clone(&shared);
+                Box::pin(async move { write.configure(&work.0, &work.1, (&work.2, expected), now).await })
+            })
+            .await?;
+        self.configurations.forget(caller.tenant(), collection);
+        self.configurations.info(caller.tenant(), collection).await
     }
 }
 
-fn unknown_tenant() -> Error {
-    Error::not_found("tenant-not-found", "there is no such tenant")
+/// Refuses a query that asks for what is hidden from the caller.
+fn may_list(configured: &Configured, caller: &Caller, query: &ListQuery) -> Result<()> {
+    if let Some(filter) = &query.filter {
+        configured.may_ask(caller, filter)?;
+    }
+    query.sort.iter().try_for_each(|key| configured.may_name(caller, &key.field, "sort"))
 }

@@ -1,16 +1,19 @@
 //! Writes: lock the row, decide, store it with its change.
 
 use crate::{
-    caller::Caller,
     clock::Timestamp,
     collections::{
-        decide,
+        decide::{self, Decided, Writing},
         document::Document,
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
-    drivers::sql::{collections::rows, feed::Recorded, write::Write},
+    drivers::sql::{
+        collections::{configurations::Known, rows},
+        feed::Recorded,
+        write::Write,
+    },
     error::{Error, ErrorKind, Result},
-    id::{CollectionName, DocumentId},
+    id::{CollectionName, DocumentId, TenantId},
     json::Object,
     realtime::change::Operation,
 };
@@ -18,40 +21,58 @@ use crate::{
 /// How often a replacement looks again when the document comes and goes beside it.
 const LOOKS: u32 = 8;
 
+/// Who writes, when, and by which settings of the collection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Author<'a> {
+    pub(super) caller: &'a crate::caller::Caller,
+    pub(super) known: &'a Known,
+    pub(super) now: Timestamp,
+}
+
+impl<'a> Author<'a> {
+    pub(super) fn writing(&self) -> Writing<'a> {
+        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+    }
+
+    fn tenant(&self) -> &'a TenantId {
+        self.caller.tenant()
+    }
+}
+
 /// Does one write of one document inside `write`'s transaction.
-pub(super) async fn apply(
-    write: &mut Write<'_>,
-    caller: &Caller,
-    operation: &DocumentWrite,
-    now: Timestamp,
-) -> Result<Written> {
-    match operation {
-        DocumentWrite::Create { collection, document } => create(write, caller, collection, document, now).await,
+pub(super) async fn apply(write: &mut Write<'_>, author: Author<'_>, operation: &DocumentWrite) -> Result<Written> {
+    let written = match operation {
+        DocumentWrite::Create { collection, document } => create(write, author, collection, document).await?,
         DocumentWrite::Replace { collection, id, body, precondition } => {
-            replace(write, caller, (collection, id), (body, precondition), now).await
+            replace(write, author, (collection, id), (body, precondition)).await?
         }
         DocumentWrite::Patch { collection, id, patch, precondition } => {
-            let current = write.lock_document(caller.tenant(), collection, id).await?;
-            let after = decide::patch(caller, current.as_ref(), patch, precondition, now)?;
-            update(write, caller, current, after).await
+            let current = write.lock_document(author.tenant(), collection, id).await?;
+            let decided = decide::patch(&author.writing(), current.as_ref(), patch, precondition)?;
+            update(write, author, current.as_ref(), decided).await?
         }
         DocumentWrite::Delete { collection, id, precondition } => {
-            let current = write.lock_document(caller.tenant(), collection, id).await?;
-            decide::delete(caller, current.as_ref(), precondition)?;
-            delete(write, caller, current, now).await
+            let current = write.lock_document(author.tenant(), collection, id).await?;
+            decide::delete(&author.writing(), current.as_ref(), precondition)?;
+            delete(write, author, current).await?
         }
-    }
+    };
+    let shown = |document| author.known.configured.shown(author.caller, document);
+    Ok(match written {
+        Written::Created(document) => Written::Created(shown(document)?),
+        Written::Updated(document) => Written::Updated(shown(document)?),
+        Written::Deleted(document) => Written::Deleted(shown(document)?),
+    })
 }
 
 async fn create(
     write: &mut Write<'_>,
-    caller: &Caller,
+    author: Author<'_>,
     collection: &CollectionName,
     document: &NewDocument,
-    now: Timestamp,
 ) -> Result<Written> {
-    let document = decide::create(caller, collection, document, now)?;
-    match insert(write, caller, document).await? {
+    let decided = decide::create(&author.writing(), collection, document)?;
+    match insert(write, author, decided).await? {
         Some(created) => Ok(Written::Created(created)),
         None => Err(decide::taken()),
     }
@@ -59,19 +80,18 @@ async fn create(
 
 async fn replace(
     write: &mut Write<'_>,
-    caller: &Caller,
+    author: Author<'_>,
     (collection, id): (&CollectionName, &DocumentId),
     (body, precondition): (&Object, &Precondition),
-    now: Timestamp,
 ) -> Result<Written> {
     for _ in 0..LOOKS {
-        let current = write.lock_document(caller.tenant(), collection, id).await?;
-        let after = decide::replace(caller, (collection, id), current.as_ref(), body, precondition, now)?;
+        let current = write.lock_document(author.tenant(), collection, id).await?;
+        let decided = decide::replace(&author.writing(), (collection, id), current.as_ref(), body, precondition)?;
         if current.is_some() {
-            return update(write, caller, current, after).await;
+            return update(write, author, current.as_ref(), decided).await;
         }
         // Somebody may have created it since the look: then look again, now at a row that can be locked.
-        if let Some(created) = insert(write, caller, after).await? {
+        if let Some(created) = insert(write, author, decided).await? {
             return Ok(Written::Created(created));
         }
     }
@@ -79,13 +99,14 @@ async fn replace(
 }
 
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, caller: &Caller, document: Document) -> Result<Option<Document>> {
+async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+    let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
          VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
-    let mut values = rows::key(caller.tenant(), &document.collection, &document.id);
+    let mut values = rows::key(author.tenant(), &document.collection, &document.id);
     values.push((*document.body).into());
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
@@ -93,37 +114,43 @@ async fn insert(write: &mut Write<'_>, caller: &Caller, document: Document) -> R
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, caller, Operation::Create, None, Some(&document), document.created_at).await?;
+    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
     Ok(Some(document))
 }
 
-async fn update(write: &mut Write<'_>, caller: &Caller, current: Option<Document>, after: Document) -> Result<Written> {
+async fn update(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: Option<&Document>,
+    decided: Decided<'_>,
+) -> Result<Written> {
+    let after = decided.document;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
         write.dialect().json_in("$4")
     );
-    let mut values = rows::key(caller.tenant(), &after.collection, &after.id);
+    let mut values = rows::key(author.tenant(), &after.collection, &after.id);
     values.push((*after.body).into());
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
-    record(write, caller, Operation::Update, current.as_ref(), Some(&after), after.updated_at).await?;
+    record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
     Ok(Written::Updated(after))
 }
 
-async fn delete(write: &mut Write<'_>, caller: &Caller, current: Option<Document>, now: Timestamp) -> Result<Written> {
+async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
     let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(caller.tenant(), &current.collection, &current.id)).await?)?;
-    record(write, caller, Operation::Delete, Some(&current), None, now).await?;
+    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }
 
 async fn record(
     write: &mut Write<'_>,
-    caller: &Caller,
+    author: Author<'_>,
     operation: Operation,
     before: Option<&Document>,
     after: Option<&Document>,
@@ -140,12 +167,13 @@ async fn record(
         revision: subject.revision.as_str(),
         before: before.map(image),
         after: after.map(image),
-        actor: caller.actor(),
-        request_id: caller.request_id(),
+        actor: author.caller.actor(),
+        request_id: author.caller.request_id(),
         created_at: subject.created_at,
         at,
+        settings_version: author.known.tenant_version,
     };
-    write.record(caller.tenant(), &change).await
+    write.record(author.tenant(), &change).await
 }
 
 /// The row is locked, so a statement that finds none is a defect and must not pass for a success.

@@ -21,7 +21,9 @@ mod sqlite_values;
 mod term;
 #[cfg(test)]
 mod tests;
+mod value;
 mod values;
 
 pub(crate) use condition::{Lowered, lower};
 pub(crate) use sort::{sort_bounds, sort_terms};
+pub(crate) use value::json_value;

@@ -3,7 +3,7 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, jobs, spine, storage};
+use crate::drivers::sql::migration::{auth, heads, idempotency, jobs, settings, spine, storage};
 
 /// All steps, oldest first.
 ///
@@ -21,7 +21,15 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(spine::STEP), Box::new(auth::STEP), Box::new(storage::STEP), Box::new(jobs::STEP)]
+        vec![
+            Box::new(spine::STEP),
+            Box::new(auth::STEP),
+            Box::new(storage::STEP),
+            Box::new(jobs::STEP),
+            Box::new(settings::STEP),
+            Box::new(heads::STEP),
+            Box::new(idempotency::STEP),
+        ]
     }
 
     fn migration_table_name() -> DynIden {

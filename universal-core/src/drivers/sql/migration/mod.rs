@@ -5,8 +5,11 @@
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
 mod auth;
+mod heads;
+mod idempotency;
 mod jobs;
 mod migrator;
+mod settings;
 mod spine;
 mod step;
 mod storage;

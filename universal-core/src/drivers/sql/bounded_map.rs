@@ -5,25 +5,25 @@ use std::{collections::HashMap, hash::Hash};
 /// Two generations: when the young one is full it becomes the old one, and what was in the old one is
 /// forgotten. A read brings an old entry back. It holds at most about `entries`, and every step is O(1).
 #[derive(Debug)]
-pub(super) struct BoundedMap<K, V> {
+pub(crate) struct BoundedMap<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     half: usize,
 }
 
 impl<K: Eq + Hash, V> BoundedMap<K, V> {
-    pub(super) fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize) -> Self {
         Self { young: HashMap::new(), old: HashMap::new(), half: (entries / 2).max(1) }
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         if let Some((key, value)) = self.old.remove_entry(key) {
             self.insert(key, value);
         }
         self.young.get_mut(key)
     }
 
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         self.old.remove(&key);
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
@@ -31,12 +31,12 @@ impl<K: Eq + Hash, V> BoundedMap<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(super) fn remove(&mut self, key: &K) {
+    pub(crate) fn remove(&mut self, key: &K) {
         self.young.remove(key);
         self.old.remove(key);
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
     }

@@ -1,0 +1,323 @@
+//! The settings of a collection made ready to decide: rules parsed, the schema compiled, paths read.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    collections::{
+        document::Document,
+        member::Path,
+        rule::{Action, Rule},
+        schema::Schema,
+        settings::{CollectionSettings, OnDelete, ServerValue},
+    },
+    error::{Error, ErrorKind, Result},
+    expr::Expression,
+    id::CollectionName,
+    json::Object,
+};
+
+/// How many paths a setting names at most.
+const MOST_PATHS: usize = 64;
+
+/// A collection as it is configured: its settings, checked and made ready to decide.
+#[derive(Debug)]
+pub struct Configured {
+    pub(crate) settings: CollectionSettings,
+    /// How often it was configured; 0 if never.
+    pub(crate) version: i64,
+    /// Whether no document may be created, because nobody has configured it and that is demanded.
+    closed: bool,
+    list: Rule,
+    get: Rule,
+    create: Rule,
+    update: Rule,
+    delete: Rule,
+    schema: Option<Schema>,
+    hidden: Vec<Path>,
+    immutable: Vec<Path>,
+    server_set: Vec<(Path, ServerValue)>,
+    references: Vec<(Path, CollectionName, OnDelete)>,
+}
+
+impl Configured {
+    /// Checks settings and makes them ready.
+    ///
+    /// # Errors
+    /// `Invalid` with the place (`/rules/list`, `/hidden/0`) and what was expected there.
+    pub(crate) fn compile(settings: CollectionSettings, version: i64) -> Result<Self> {
+        let rule = |action: Action, text: &Option<String>| match text {
+            None => Ok(Rule::Owner),
+            Some(text) => Rule::parse(action, text),
+        };
+        let rules = &settings.rules;
+        Ok(Self {
+            list: rule(Action::List, &rules.list)?,
+            get: rule(Action::Get, &rules.get)?,
+            create: rule(Action::Create, &rules.create)?,
+            update: rule(Action::Update, &rules.update)?,
+            delete: rule(Action::Delete, &rules.delete)?,
+            schema: settings.schema.as_ref().map(Schema::compile).transpose()?,
+            hidden: paths("hidden", &settings.hidden)?,
+            immutable: paths("immutable", &settings.immutable)?,
+            server_set: by_path("server_set", &settings.server_set)?
+                .into_iter()
+                .map(|(path, value)| (path, *value))
+                .collect(),
+            references: by_path("references", &settings.references)?
+                .into_iter()
+                .map(|(path, reference)| {
+                    let place = format!("/references/{path}/collection");
+                    let target =
+                        CollectionName::new(reference.collection.clone()).map_err(|error| error.with_field(place))?;
+                    Ok((path, target, reference.on_delete))
+                })
+                .collect::<Result<_>>()?,
+            settings,
+            version,
+            closed: false,
+        })
+    }
+
+    /// A collection that nobody has configured.
+    pub(crate) fn unconfigured(closed: bool) -> Self {
+        Self {
+            settings: CollectionSettings::default(),
+            version: 0,
+            closed,
+            list: Rule::Owner,
+            get: Rule::Owner,
+            create: Rule::Owner,
+            update: Rule::Owner,
+            delete: Rule::Owner,
+            schema: None,
+            hidden: Vec::new(),
+            immutable: Vec::new(),
+            server_set: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+
+    /// The rule of an action.
+    pub(crate) fn rule(&self, action: Action) -> &Rule {
+        match action {
+            Action::List => &self.list,
+            Action::Get => &self.get,
+            Action::Create => &self.create,
+            Action::Update => &self.update,
+            Action::Delete => &self.delete,
+        }
+    }
+
+    /// Refuses creations where collections must be configured first.
+    ///
+    /// # Errors
+    /// `Forbidden` `undeclared-collection`.
+    pub(crate) fn is_open(&self) -> Result<()> {
+        if self.closed {
+            let message =
+                "this collection is not declared, and undeclared ones are closed; an administrator configures it";
+            return Err(Error::new(ErrorKind::Forbidden, "undeclared-collection", message));
+        }
+        Ok(())
+    }
+
+    /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
+    pub(crate) fn creates_alone(&self) -> bool {
+        self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+    }
+
+    /// The members that refer to documents: path, collection, what their deletion does.
+    pub(crate) fn references(&self) -> &[(Path, CollectionName, OnDelete)] {
+        &self.references
+    }
+
+    /// The members that are hidden from `caller`.
+    pub(crate) fn hidden_from(&self, caller: &Caller) -> &[Path] {
+        if caller.bypasses_rules() { &[] } else { &self.hidden }
+    }
+
+    /// The document as `caller` may see it. Every way out of the collection goes through here.
+    ///
+    /// # Errors
+    /// `Internal` for a stored body that is no object.
+    pub(crate) fn shown(&self, caller: &Caller, mut document: Document) -> Result<Document> {
+        if let Some(body) = self.shown_body(caller, &document.body)? {
+            document.body = body.into();
+        }
+        Ok(document)
+    }
+
+    /// The body without what is hidden from `caller`; `None` if nothing is, and the text passes through.
+    ///
+    /// # Errors
+    /// `Internal` for a stored body that is no object.
+    pub(crate) fn shown_body(&self, caller: &Caller, body: &str) -> Result<Option<String>> {
+        let hidden = self.hidden_from(caller);
+        if hidden.is_empty() {
+            return Ok(None);
+        }
+        let mut members = Object::from_stored(body)?.into_map();
+        let mut found = false;
+        for path in hidden {
+            found |= path.remove(&mut members).is_some();
+        }
+        if !found {
+            return Ok(None);
+        }
+        Ok(Some(crate::json::value_to_text(&Value::Object(members))))
+    }
+
+    /// Refuses a query that asks for a member which is hidden from `caller`.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-field`.
+    pub(crate) fn may_ask(&self, caller: &Caller, expression: &Expression) -> Result<()> {
+        match self.hidden_from(caller).iter().find(|path| asks_for(expression, path)) {
+            Some(path) => Err(unknown_field(path).with_field("filter")),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a field which is hidden from `caller`; `parameter` names the input that asks for it.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-field`.
+    pub(crate) fn may_name(&self, caller: &Caller, field: &crate::expr::Field, parameter: &str) -> Result<()> {
+        match self.hidden_from(caller).iter().find(|path| path.touches(field)) {
+            Some(path) => Err(unknown_field(path).with_field(parameter)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses an input that names a member which is hidden from `caller`.
+    pub(crate) fn may_send(&self, caller: &Caller, input: &Map<String, Value>) -> Result<()> {
+        match self.hidden_from(caller).iter().find(|path| path.get(input).is_some()) {
+            Some(path) => Err(unknown_field(path).with_field(path.pointer())),
+            None => Ok(()),
+        }
+    }
+
+    /// The members that a write of `caller` will store: hidden ones are kept, those that the backend sets are set.
+    ///
+    /// # Errors
+    /// `Invalid` if a value would take the place of what holds a hidden member.
+    pub(crate) fn completed<'m>(
+        &self,
+        caller: &Caller,
+        mut members: Cow<'m, Map<String, Value>>,
+        before: Option<&Map<String, Value>>,
+        now: Timestamp,
+    ) -> Result<Cow<'m, Map<String, Value>>> {
+        for path in self.hidden_from(caller) {
+            if let Some(kept) = before.and_then(|before| path.get(before))
+                && !path.set(members.to_mut(), kept.clone())
+            {
+                let message = "a value cannot take the place of an object that holds members you may not see";
+                return Err(Error::invalid("invalid-field", message).with_field(path.pointer()));
+            }
+        }
+        for (path, value) in &self.server_set {
+            // Administrators may bring values along, for example with an import.
+            if caller.bypasses_rules() && path.get(&members).is_some() {
+                continue;
+            }
+            let kept = before.and_then(|before| path.get(before)).cloned();
+            let value = match (value, kept, before.is_some()) {
+                (ServerValue::NowOnCreate | ServerValue::CallerOnCreate, kept, true) => kept,
+                (ServerValue::Now | ServerValue::NowOnCreate, ..) => Some(Value::from(now.to_string())),
+                (ServerValue::Caller | ServerValue::CallerOnCreate, ..) => {
+                    Some(caller.user_id().map_or(Value::Null, |user| Value::from(user.as_str())))
+                }
+            };
+            let placed = match value {
+                Some(value) => path.get(&members) == Some(&value) || path.set(members.to_mut(), value),
+                None => {
+                    if path.get(&members).is_some() {
+                        path.remove(members.to_mut());
+                    }
+                    true
+                }
+            };
+            if !placed {
+                let message = "the backend sets this member, and what was sent stands where its object must be";
+                return Err(Error::invalid("invalid-field", message).with_field(path.pointer()));
+            }
+        }
+        Ok(members)
+    }
+
+    /// Whether the members fit what is asked of every document.
+    ///
+    /// # Errors
+    /// `Unprocessable` with the member: `immutable-field`, `schema-violation`.
+    pub(crate) fn fits(
+        &self,
+        caller: &Caller,
+        members: &Map<String, Value>,
+        before: Option<&Map<String, Value>>,
+    ) -> Result<()> {
+        if let Some(before) = before
+            && !caller.bypasses_rules()
+        {
+            let changed = |path: &&Path| match (path.get(before), path.get(members)) {
+                (Some(before), Some(after)) => !crate::json::order::equal(before, after),
+                (None, None) => false,
+                _ => true,
+            };
+            if let Some(path) = self.immutable.iter().find(changed) {
+                let message = "this member keeps the value that the document was created with";
+                return Err(Error::new(ErrorKind::Unprocessable, "immutable-field", message).with_field(path.pointer()));
+            }
+        }
+        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(members))
+    }
+
+    /// Whether an update must know the members of the document before it.
+    pub(crate) fn looks_back(&self, caller: &Caller) -> bool {
+        !self.server_set.is_empty()
+            || (!caller.bypasses_rules() && !(self.hidden.is_empty() && self.immutable.is_empty()))
+    }
+}
+
+fn paths(setting: &str, texts: &[String]) -> Result<Vec<Path>> {
+    if texts.len() > MOST_PATHS {
+        return Err(too_many(setting));
+    }
+    let path = |(index, text): (usize, &String)| {
+        Path::parse(text).map_err(|error| {
+            Error::invalid("invalid-field", error.message().to_owned()).with_field(format!("/{setting}/{index}"))
+        })
+    };
+    texts.iter().enumerate().map(path).collect()
+}
+
+fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<(Path, &'s T)>> {
+    if values.len() > MOST_PATHS {
+        return Err(too_many(setting));
+    }
+    let path = |(text, value): (&String, &'s T)| match Path::parse(text) {
+        Ok(path) => Ok((path, value)),
+        Err(error) => {
+            Err(Error::invalid("invalid-field", error.message().to_owned()).with_field(format!("/{setting}/{text}")))
+        }
+    };
+    values.iter().map(path).collect()
+}
+
+fn too_many(setting: &str) -> Error {
+    Error::invalid("invalid-settings", format!("expected at most {MOST_PATHS} members"))
+        .with_field(format!("/{setting}"))
+}
+
+fn asks_for(expression: &Expression, path: &Path) -> bool {
+    expression.fields().iter().any(|(_, field)| path.touches(field))
+}
+
+fn unknown_field(path: &Path) -> Error {
+    Error::invalid("invalid-field", format!("there is no member `{path}` that you could name"))
+}

@@ -1,0 +1,32 @@
+//! What the engine asks of a driver about collections.
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::{
+    collections::configured::Configured,
+    error::Result,
+    id::{CollectionName, TenantId},
+};
+
+/// Port: the settings of collections, as they were at most a second ago.
+#[async_trait]
+pub trait Configurations: Send + Sync + fmt::Debug {
+    /// The settings of a collection; the default ones where nobody has configured it.
+    ///
+    /// # Errors
+    /// `NotFound` for a tenant that does not exist; `Unavailable` and `Busy` from the database.
+    async fn configured(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Arc<Configured>>;
+}
+
+/// Settings of nobody: every collection has the owner rule.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unconfigured;
+
+#[async_trait]
+impl Configurations for Unconfigured {
+    async fn configured(&self, _: &TenantId, _: &CollectionName) -> Result<Arc<Configured>> {
+        Ok(Arc::new(Configured::unconfigured(false)))
+    }
+}

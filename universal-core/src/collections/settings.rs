@@ -1,0 +1,231 @@
+//! What an administrator decides about a collection, in the one form that Rust, the table and the route share.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The settings of a collection. Everything is optional: a collection without settings has the owner
+/// rule and takes any document.
+///
+/// ```
+/// use universal_core::collections::CollectionSettings;
+/// let settings: CollectionSettings = serde_json::from_str(r#"{
+///     "rules": {"list": "doc.public == true || meta.owner == caller.id", "get": "doc.public == true || meta.owner == caller.id"},
+///     "schema": {"type": "object", "required": ["title"], "properties": {"title": {"type": "string"}}},
+///     "hidden": ["internal_note"],
+///     "immutable": ["slug"],
+///     "server_set": {"edited_by": "caller"}
+/// }"#)?;
+/// assert!(settings.rules.create.is_none());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct CollectionSettings {
+    /// Who may do what.
+    pub rules: Rules,
+    /// A JSON Schema (draft 2020-12) that each stored document fits; at most 64 KiB. References go to places within
+    /// the schema itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Value>,
+    /// Members that hold the id of a document, or an array of such ids: by the member's path (`author`, `meta.author`).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, Reference>,
+    /// Paths of members that only administrators and the program see, write and ask for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hidden: Vec<String>,
+    /// Paths of members that keep the value they were created with; administrators and the program may change them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub immutable: Vec<String>,
+    /// Members whose value the backend sets, by path; what a caller sends for them is ignored.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub server_set: BTreeMap<String, ServerValue>,
+}
+
+/// The rules of a collection, each an expression. A rule that is not given is the owner rule: a signed-in caller may
+/// create and owns what it creates; the owner alone reads, changes and deletes. `true` opens to everybody, `false`
+/// leaves administrators and the program, whom no rule binds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Rules {
+    /// Which documents a list and a subscription show; names: `doc`, `meta`, `caller`, `now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// Which documents may be read by id; a document that may not be read does not exist for the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub get: Option<String>,
+    /// Which documents may be created; names: `input`, `after`, `meta`, `caller`, `now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub create: Option<String>,
+    /// Which changes may be made; names: `doc`, `input`, `after`, `meta`, `caller`, `now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<String>,
+    /// Which documents may be deleted; names: `doc`, `meta`, `caller`, `now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delete: Option<String>,
+}
+
+impl Rules {
+    /// The same rules with this one for lists.
+    #[must_use]
+    pub fn with_list(mut self, rule: impl Into<String>) -> Self {
+        self.list = Some(rule.into());
+        self
+    }
+
+    /// The same rules with this one for reads by id.
+    #[must_use]
+    pub fn with_get(mut self, rule: impl Into<String>) -> Self {
+        self.get = Some(rule.into());
+        self
+    }
+
+    /// The same rules with this one for creations.
+    #[must_use]
+    pub fn with_create(mut self, rule: impl Into<String>) -> Self {
+        self.create = Some(rule.into());
+        self
+    }
+
+    /// The same rules with this one for changes.
+    #[must_use]
+    pub fn with_update(mut self, rule: impl Into<String>) -> Self {
+        self.update = Some(rule.into());
+        self
+    }
+
+    /// The same rules with this one for deletions.
+    #[must_use]
+    pub fn with_delete(mut self, rule: impl Into<String>) -> Self {
+        self.delete = Some(rule.into());
+        self
+    }
+}
+
+/// What a member refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Reference {
+    /// The collection of the documents that it names.
+    pub collection: String,
+    /// What happens to this document when the one it names is deleted.
+    #[serde(default)]
+    pub on_delete: OnDelete,
+}
+
+impl Reference {
+    /// A reference to documents of `collection` that their deletion leaves as it is.
+    #[must_use]
+    pub fn to(collection: impl Into<String>) -> Self {
+        Self { collection: collection.into(), on_delete: OnDelete::Nothing }
+    }
+
+    /// The same with another consequence of a deletion.
+    #[must_use]
+    pub fn with_on_delete(mut self, on_delete: OnDelete) -> Self {
+        self.on_delete = on_delete;
+        self
+    }
+}
+
+/// What the deletion of a document does to those that refer to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDelete {
+    /// They keep the id of a document that is gone. Whether the document is there is not checked on writing either.
+    #[default]
+    Nothing,
+    /// The deletion is refused while there are any.
+    Refuse,
+    /// They are deleted in the same commit.
+    Cascade,
+}
+
+/// A value that the backend sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServerValue {
+    /// The moment of creation, in RFC 3339.
+    NowOnCreate,
+    /// The moment of the last write, in RFC 3339.
+    Now,
+    /// The id of the user who created it, or null.
+    CallerOnCreate,
+    /// The id of the user who wrote it last, or null.
+    Caller,
+}
+
+impl CollectionSettings {
+    /// Settings that leave everything as it is without.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With these rules.
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
+        self
+    }
+
+    /// With a JSON Schema for the documents.
+    #[must_use]
+    pub fn with_schema(mut self, schema: Value) -> Self {
+        self.schema = Some(schema);
+        self
+    }
+
+    /// With a reference at `path`.
+    #[must_use]
+    pub fn with_reference(mut self, path: impl Into<String>, reference: Reference) -> Self {
+        self.references.insert(path.into(), reference);
+        self
+    }
+
+    /// With a member that only administrators see.
+    #[must_use]
+    pub fn with_hidden(mut self, path: impl Into<String>) -> Self {
+        self.hidden.push(path.into());
+        self
+    }
+
+    /// With a member that keeps its first value.
+    #[must_use]
+    pub fn with_immutable(mut self, path: impl Into<String>) -> Self {
+        self.immutable.push(path.into());
+        self
+    }
+
+    /// With a member that the backend sets.
+    #[must_use]
+    pub fn with_server_set(mut self, path: impl Into<String>, value: ServerValue) -> Self {
+        self.server_set.insert(path.into(), value);
+        self
+    }
+}
+
+/// A collection and its settings, as an administrator sees them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CollectionInfo {
+    /// The name.
+    pub name: crate::id::CollectionName,
+    /// The settings; the default ones if nobody has configured the collection.
+    pub settings: CollectionSettings,
+    /// How often the settings were changed; 0 for a collection that nobody has configured.
+    pub version: i64,
+}
+
+impl CollectionInfo {
+    /// For implementations.
+    #[must_use]
+    pub fn new(name: crate::id::CollectionName, settings: CollectionSettings, version: i64) -> Self {
+        Self { name, settings, version }
+    }
+}

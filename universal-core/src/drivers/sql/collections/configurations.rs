@@ -1,0 +1,212 @@
+//! The settings of collections as this node knows them.
+//!
+//! A tenant's `settings_version` is raised with every change of any settings. Statements that read or write documents
+//! read it too, and whoever finds another number than the one that his settings came with, reads them again.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::{
+    collections::{
+        configured::Configured,
+        port::Configurations,
+        settings::{CollectionInfo, CollectionSettings},
+    },
+    drivers::sql::{
+        bounded_map::BoundedMap,
+        connection::Database,
+        statement::{Row, column},
+        write::Write,
+    },
+    error::{Error, ErrorKind, Result},
+    id::{CollectionName, TenantId},
+};
+
+/// How many collections' settings are kept.
+const ENTRIES: usize = 20_000;
+/// For how long settings are taken as they are without a look at the tenant's version.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// What is known of a collection's settings.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) configured: Arc<Configured>,
+    /// The tenant's version that they came with.
+    pub(super) tenant_version: i64,
+    seen: Instant,
+}
+
+/// A bounded memory of settings, and the way to read them anew.
+#[derive(Clone)]
+pub(crate) struct SqlConfigurations {
+    database: Database,
+    memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
+    undeclared_denied: bool,
+}
+
+impl SqlConfigurations {
+    pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
+        Self { database, memory: Arc::new(Mutex::new(BoundedMap::new(ENTRIES))), undeclared_denied }
+    }
+
+    /// What is remembered, however old. Its version must be compared with the one that a statement reads.
+    pub(super) fn remembered(&self, tenant: &TenantId, collection: &CollectionName) -> Option<Known> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.get_mut(&(tenant.clone(), collection.clone())).cloned()
+    }
+
+    /// The settings, no older than a second.
+    pub(super) async fn recent(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Known> {
+        match self.remembered(tenant, collection) {
+            Some(known) if known.seen.elapsed() < FRESH => Ok(known),
+            _ => self.read(tenant, collection).await,
+        }
+    }
+
+    /// The settings that belong to this version of the tenant's, which a statement has just read.
+    pub(super) async fn at_version(
+        &self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        tenant_version: i64,
+    ) -> Result<Known> {
+        match self.remembered(tenant, collection) {
+            Some(known) if known.tenant_version == tenant_version => Ok(known),
+            _ => self.read(tenant, collection).await,
+        }
+    }
+
+    /// The settings as they are now.
+    pub(super) async fn read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Known> {
+        let seen = Instant::now();
+        let row = self.database.one(LOAD, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
+        let row = row.ok_or_else(unknown_tenant)?;
+        let tenant_version: i64 = column(&row, 0)?;
+        let remembered = self.remembered(tenant, collection);
+        let configured = match remembered {
+            Some(known) if known.tenant_version == tenant_version => known.configured,
+            _ => Arc::new(self.compile(&row)?),
+        };
+        let known = Known { configured, tenant_version, seen };
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.insert((tenant.clone(), collection.clone()), known.clone());
+        Ok(known)
+    }
+
+    fn compile(&self, row: &Row) -> Result<Configured> {
+        let Some(text) = column::<Option<String>>(row, 1)? else {
+            return Ok(Configured::unconfigured(self.undeclared_denied));
+        };
+        let settings: CollectionSettings = serde_json::from_str(&text).map_err(Error::internal)?;
+        // They were checked when they were stored; what another version of this program stored may not be.
+        Configured::compile(settings, column(row, 2)?).map_err(Error::internal)
+    }
+
+    /// Forgets what is known of a collection.
+    pub(super) fn forget(&self, tenant: &TenantId, collection: &CollectionName) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.remove(&(tenant.clone(), collection.clone()));
+    }
+
+    /// The settings of a collection, as an administrator sees them.
+    pub(super) async fn info(&self, tenant: &TenantId, collection: &CollectionName) -> Result<CollectionInfo> {
+        let known = self.read(tenant, collection).await?;
+        let configured = &known.configured;
+        Ok(CollectionInfo::new(collection.clone(), configured.settings.clone(), configured.version))
+    }
+
+    /// All collections that were configured or hold documents, in the order of their names.
+    pub(super) async fn all(&self, tenant: &TenantId) -> Result<Vec<CollectionInfo>> {
+        let mut found = Vec::new();
+        for row in self.database.all(ALL, vec![tenant.as_str().into()]).await? {
+            let settings = match column::<Option<String>>(&row, 1)? {
+                Some(text) => serde_json::from_str(&text).map_err(Error::internal)?,
+                None => CollectionSettings::default(),
+            };
+            let name = CollectionName::trusted(column::<String>(&row, 0)?);
+            found.push(CollectionInfo::new(name, settings, column::<Option<i64>>(&row, 2)?.unwrap_or(0)));
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl Configurations for SqlConfigurations {
+    async fn configured(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Arc<Configured>> {
+        Ok(self.recent(tenant, collection).await?.configured)
+    }
+}
+
+impl fmt::Debug for SqlConfigurations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlConfigurations").finish_non_exhaustive()
+    }
+}
+
+impl Write<'_> {
+    /// Stores the settings of a collection and raises the tenant's version.
+    pub(super) async fn configure(
+        &mut self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        (settings, expected): (&CollectionSettings, Option<i64>),
+        now: crate::clock::Timestamp,
+    ) -> Result<i64> {
+        let text = serde_json::to_string(settings).map_err(Error::internal)?;
+        // The tenant's row first: changes of settings in one tenant wait for one another.
+        if self.execute(RAISE, vec![tenant.as_str().into()]).await? == 0 {
+            return Err(unknown_tenant());
+        }
+        let row = self.one(VERSION, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
+        let version = row.map(|row| column::<i64>(&row, 0)).transpose()?.unwrap_or(0);
+        if expected.is_some_and(|expected| expected != version) {
+            let message = "the settings were changed by somebody else; read them again";
+            return Err(Error::new(ErrorKind::PreconditionFailed, "stale-settings", message));
+        }
+        let values = vec![
+            tenant.as_str().into(),
+            collection.as_str().into(),
+            text.into(),
+            (version + 1).into(),
+            now.as_micros().into(),
+        ];
+        self.execute(STORE, values).await?;
+        Ok(version + 1)
+    }
+}
+
+pub(super) fn unknown_tenant() -> Error {
+    Error::not_found("tenant-not-found", "there is no such tenant")
+}
+
+const LOAD: &str = "SELECT t.settings_version, c.settings, c.version FROM universal_tenants t
+    LEFT JOIN universal_collections c ON c.tenant_id = t.id AND c.name = $2 WHERE t.id = $1";
+
+const RAISE: &str = "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1";
+
+const VERSION: &str = "SELECT version FROM universal_collections WHERE tenant_id = $1 AND name = $2";
+
+const STORE: &str = "INSERT INTO universal_collections (tenant_id, name, settings, version, created_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $5)
+    ON CONFLICT (tenant_id, name) DO UPDATE SET settings = excluded.settings, version = excluded.version,
+        updated_at = excluded.updated_at";
+
+/// One probe of the key a collection, not a scan of the documents.
+const ALL: &str = "WITH RECURSIVE held (name) AS (
+        SELECT (SELECT d.collection FROM universal_documents d WHERE d.tenant_id = $1 ORDER BY d.collection LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.collection FROM universal_documents d WHERE d.tenant_id = $1 AND d.collection > held.name
+                ORDER BY d.collection LIMIT 1)
+        FROM held WHERE held.name IS NOT NULL),
+    names (name) AS (
+        SELECT name FROM held WHERE name IS NOT NULL
+        UNION SELECT name FROM universal_collections WHERE tenant_id = $1)
+    SELECT names.name, c.settings, c.version FROM names
+    LEFT JOIN universal_collections c ON c.tenant_id = $1 AND c.name = names.name
+    ORDER BY names.name";

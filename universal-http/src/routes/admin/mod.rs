@@ -1,0 +1,20 @@
+//! Administration: `/admin/collections`.
+
+mod collections;
+
+use universal_core::collections::Collections;
+
+use crate::route::{Access, Route};
+
+pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
+    Route::get("/admin/collections", "admin.collections.list", |service, cx| Box::pin(collections::list(service, cx)))
+        .access(Access::Admin),
+    Route::get("/admin/collections/{name}", "admin.collections.get", |service, cx| {
+        Box::pin(collections::get(service, cx))
+    })
+    .access(Access::Admin),
+    Route::put("/admin/collections/{name}", "admin.collections.configure", |service, cx| {
+        Box::pin(collections::configure(service, cx))
+    })
+    .access(Access::Admin),
+];
