@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     collections::{
         document::Document,
+        fields::Fields,
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
@@ -190,6 +191,18 @@ impl Configured {
     pub(crate) fn may_name(&self, caller: &Caller, field: &crate::expr::Field, parameter: &str) -> Result<()> {
         match self.hidden_from(caller).iter().find(|path| path.touches(field)) {
             Some(path) => Err(unknown_field(path).with_field(parameter)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a selection of a member which is hidden from `caller`. One that holds a hidden member may be selected: it
+    /// is shown without it.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-field`.
+    pub(crate) fn may_select(&self, caller: &Caller, fields: &Fields) -> Result<()> {
+        match self.hidden_from(caller).iter().find(|path| fields.iter().any(|field| path.covers(field))) {
+            Some(path) => Err(unknown_field(path).with_field("fields")),
             None => Ok(()),
         }
     }

@@ -14,7 +14,7 @@ use crate::{
         document::Document,
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
-        query::ListQuery,
+        query::{GetQuery, ListQuery},
         settings::{CollectionInfo, CollectionSettings},
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
@@ -59,6 +59,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unauthenticated`; `NotFound` if there is none that the caller may read.
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>>;
+
+    /// Reads a document, or members of it, and the documents that it refers to.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Invalid` for a selection of what is hidden, for what is no reference, and where references
+    /// lead to too much.
+    async fn get_with(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        query: &GetQuery,
+    ) -> Result<Snapshot<Document>>;
 
     /// Reads a document inside `transaction` and locks it until the transaction ends.
     ///

@@ -6,6 +6,7 @@ mod batch;
 mod coalesce;
 mod configurations;
 mod count;
+mod expand;
 mod in_flight;
 mod kept_answers;
 mod list;

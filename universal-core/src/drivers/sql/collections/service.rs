@@ -21,7 +21,7 @@ use crate::{
         idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
         matching::{Affected, Matching, MatchingWrite},
-        query::ListQuery,
+        query::{GetQuery, ListQuery},
         rule::{Action, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
@@ -33,6 +33,7 @@ use crate::{
             aggregate,
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count,
+            expand::Reading,
             in_flight::InFlight,
             list, rows,
             selection::Selection,
@@ -40,7 +41,7 @@ use crate::{
         connection::Database,
         statement::{Row, column, text_length},
     },
-    error::Result,
+    error::{Error, Result},
     expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
@@ -163,6 +164,16 @@ impl Collections for SqlCollections {
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {
+        self.get_with(caller, collection, id, &GetQuery::new()).await
+    }
+
+    async fn get_with(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        query: &GetQuery,
+    ) -> Result<Snapshot<Document>> {
         let tenant = caller.tenant();
         let dialect = self.database.dialect();
         // One statement, so one snapshot: the feed's head is exactly as old as the row.
@@ -179,7 +190,17 @@ impl Collections for SqlCollections {
         let found: Option<String> = column(&row, 0)?;
         let current = found.map(|_| rows::document(dialect, collection, &row)).transpose()?;
         let known = self.configurations.at_version(tenant, collection, column(&row, 8)?).await?;
-        let value = decide::read(caller, &known.configured, current, self.clock.now())?;
+        let now = self.clock.now();
+        let mut value = decide::read(caller, &known.configured, current, now)?;
+        let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
+        if let Some(fields) = fields {
+            known.configured.may_select(caller, fields)?;
+        }
+        if fields.is_some() || expand.is_some() {
+            let reading = Reading { caller, collection, known: &known, now };
+            let arranged = self.arranged(&reading, vec![value], fields, expand).await?;
+            value = arranged.into_iter().next().ok_or_else(|| Error::internal("a document was lost"))?;
+        }
         Ok(Snapshot { value, cursor })
     }
 
@@ -207,6 +228,7 @@ impl Collections for SqlCollections {
         let now = self.clock.now();
         let visible = configured.rule(Action::List).visible(caller, now)?;
         may_list(configured, caller, query)?;
+        let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
         let body = |row: &Row| text_length(row, 1);
@@ -217,7 +239,8 @@ impl Collections for SqlCollections {
             page.count = count::count(&self.database, all, query.count).await?;
         }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
-        page.items = shown.collect::<Result<_>>()?;
+        let shown = shown.collect::<Result<_>>()?;
+        page.items = self.arranged(&Reading { caller, collection, known: &known, now }, shown, fields, expand).await?;
         Ok(Snapshot { value: page, cursor })
     }
 
@@ -281,6 +304,9 @@ impl Collections for SqlCollections {
 fn may_list(configured: &Configured, caller: &Caller, query: &ListQuery) -> Result<()> {
     if let Some(filter) = &query.filter {
         configured.may_ask(caller, filter)?;
+    }
+    if let Some(fields) = &query.fields {
+        configured.may_select(caller, fields)?;
     }
     query.sort.iter().try_for_each(|key| configured.may_name(caller, &key.field, "sort"))
 }
