@@ -2,5 +2,6 @@
 
 mod auth;
 mod collections;
+mod reads;
 mod realtime;
 pub(crate) mod subject;

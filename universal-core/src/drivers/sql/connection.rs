@@ -119,6 +119,16 @@ impl Database {
         statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
     }
 
+    /// Each row of a query, outside any transaction.
+    pub(crate) async fn each(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        take: impl FnMut(Row) -> Result<()> + Send,
+    ) -> Result<()> {
+        statement::each(&self.0.connection, self.0.dialect, sql, values, take).await
+    }
+
     /// The first row of a query, outside any transaction.
     pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         #[cfg(feature = "sqlite")]

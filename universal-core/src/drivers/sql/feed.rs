@@ -117,7 +117,7 @@ impl Write<'_> {
 }
 
 /// The error of a write that was decided by settings which somebody has changed since; it is decided anew.
-fn settings_changed() -> Error {
+pub(crate) fn settings_changed() -> Error {
     Error::new(ErrorKind::Busy, SETTINGS_CHANGED, "the settings of the collection were changed meanwhile; try again")
 }
 

@@ -66,6 +66,22 @@ pub(crate) async fn some(
     Ok((rows, false))
 }
 
+/// Each row of a query, one after the other, so that none but the current one is held.
+pub(crate) async fn each(
+    connection: &(impl ConnectionTrait + StreamTrait),
+    dialect: Dialect,
+    sql: &str,
+    values: Vec<Value>,
+    mut take: impl FnMut(Row) -> Result<()> + Send,
+) -> Result<()> {
+    let statement = Statement::from_sql_and_values(dialect.backend(), sql, values);
+    let mut found = std::pin::pin!(connection.stream_raw(statement).await.map_err(from_db)?);
+    while let Some(row) = found.next().await {
+        take(Row(Source::Orm(row.map_err(from_db)?)))?;
+    }
+    Ok(())
+}
+
 /// The first row of a query.
 pub(crate) async fn one(
     connection: &impl ConnectionTrait,

@@ -1,9 +1,17 @@
 //! Documents in SQL.
 
+mod aggregate;
+mod batch;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod configurations;
+mod count;
+mod in_flight;
+mod kept_answers;
 mod list;
+mod matching;
+mod measure;
+mod perform;
 mod rows;
 mod selection;
 mod service;
