@@ -13,6 +13,7 @@ use crate::{
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
+        search::{Search, Searchable},
         settings::{CollectionSettings, OnDelete, ServerValue},
     },
     error::{Error, ErrorKind, Result},
@@ -42,6 +43,7 @@ pub struct Configured {
     immutable: Vec<Path>,
     server_set: Vec<(Path, ServerValue)>,
     references: Vec<(Path, CollectionName, OnDelete)>,
+    searchable: Option<Searchable>,
 }
 
 impl Configured {
@@ -55,6 +57,8 @@ impl Configured {
             Some(text) => Rule::parse(action, text),
         };
         let rules = &settings.rules;
+        let hidden = paths("hidden", &settings.hidden)?;
+        let searchable = settings.search.as_ref().map(|search| Searchable::compile(search, &hidden)).transpose()?;
         Ok(Self {
             list: rule(Action::List, &rules.list)?,
             get: rule(Action::Get, &rules.get)?,
@@ -62,7 +66,7 @@ impl Configured {
             update: rule(Action::Update, &rules.update)?,
             delete: rule(Action::Delete, &rules.delete)?,
             schema: settings.schema.as_ref().map(Schema::compile).transpose()?,
-            hidden: paths("hidden", &settings.hidden)?,
+            hidden,
             immutable: paths("immutable", &settings.immutable)?,
             server_set: by_path("server_set", &settings.server_set)?
                 .into_iter()
@@ -77,6 +81,7 @@ impl Configured {
                     Ok((path, target, reference.on_delete))
                 })
                 .collect::<Result<_>>()?,
+            searchable,
             settings,
             version,
             closed: false,
@@ -99,6 +104,7 @@ impl Configured {
             immutable: Vec::new(),
             server_set: Vec::new(),
             references: Vec::new(),
+            searchable: None,
         }
     }
 
@@ -129,12 +135,28 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+        self.searchable.is_none() && self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
     pub(crate) fn references(&self) -> &[(Path, CollectionName, OnDelete)] {
         &self.references
+    }
+
+    /// What full-text search finds, if there is one.
+    pub(crate) fn searchable(&self) -> Option<&Searchable> {
+        self.searchable.as_ref()
+    }
+
+    /// Reads a search.
+    ///
+    /// # Errors
+    /// `Invalid` `not-searchable` where nothing can be searched, `invalid-search` for one without a word.
+    pub(crate) fn search(&self, text: &str) -> Result<Search> {
+        let message = "this collection cannot be searched; an administrator sets `search` in its settings";
+        let searchable =
+            self.searchable().ok_or_else(|| Error::invalid("not-searchable", message).with_field("search"))?;
+        searchable.search(text)
     }
 
     /// The members that are hidden from `caller`.

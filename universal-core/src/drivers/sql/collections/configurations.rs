@@ -20,6 +20,7 @@ use crate::{
     },
     drivers::sql::{
         bounded_map::BoundedMap,
+        collections::hooks::{CollectionHooks, Hooks},
         connection::Database,
         statement::{Row, column},
         write::Write,
@@ -39,6 +40,8 @@ pub(super) struct Known {
     pub(super) configured: Arc<Configured>,
     /// The tenant's version that they came with.
     pub(super) tenant_version: i64,
+    /// What the host does with each write of the collection.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
     seen: Instant,
 }
 
@@ -48,11 +51,19 @@ pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
     undeclared_denied: bool,
+    hooks: Hooks,
 }
 
 impl SqlConfigurations {
     pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
-        Self { database, memory: Arc::new(Mutex::new(BoundedMap::new(ENTRIES))), undeclared_denied }
+        let memory = Arc::new(Mutex::new(BoundedMap::new(ENTRIES)));
+        Self { database, memory, undeclared_denied, hooks: Hooks::default() }
+    }
+
+    /// With hooks of the host's for writes.
+    pub(crate) fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
     }
 
     /// What is remembered, however old. Its version must be compared with the one that a statement reads.
@@ -89,11 +100,12 @@ impl SqlConfigurations {
         let row = row.ok_or_else(unknown_tenant)?;
         let tenant_version: i64 = column(&row, 0)?;
         let remembered = self.remembered(tenant, collection);
-        let configured = match remembered {
-            Some(known) if known.tenant_version == tenant_version => known.configured,
-            _ => Arc::new(self.compile(&row)?),
+        let (configured, hooks) = match remembered {
+            Some(known) if known.tenant_version == tenant_version => (known.configured, known.hooks),
+            Some(known) => (Arc::new(self.compile(&row)?), known.hooks),
+            None => (Arc::new(self.compile(&row)?), self.hooks.of(&self.database, collection)),
         };
-        let known = Known { configured, tenant_version, seen };
+        let known = Known { configured, tenant_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)
@@ -164,7 +176,7 @@ impl Write<'_> {
             return Err(unknown_tenant());
         }
         let row = self.one(VERSION, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let version = row.map(|row| column::<i64>(&row, 0)).transpose()?.unwrap_or(0);
+        let version = row.as_ref().map(|row| column::<i64>(row, 0)).transpose()?.unwrap_or(0);
         if expected.is_some_and(|expected| expected != version) {
             let message = "the settings were changed by somebody else; read them again";
             return Err(Error::new(ErrorKind::PreconditionFailed, "stale-settings", message));
@@ -177,6 +189,9 @@ impl Write<'_> {
             now.as_micros().into(),
         ];
         self.execute(STORE, values).await?;
+        let before = row.map(|row| column::<String>(&row, 1)).transpose()?;
+        let before = before.and_then(|text| serde_json::from_str::<CollectionSettings>(&text).ok());
+        self.reconcile_search(tenant, collection, (before.as_ref(), settings)).await?;
         Ok(version + 1)
     }
 }
@@ -190,7 +205,7 @@ const LOAD: &str = "SELECT t.settings_version, c.settings, c.version FROM univer
 
 const RAISE: &str = "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1";
 
-const VERSION: &str = "SELECT version FROM universal_collections WHERE tenant_id = $1 AND name = $2";
+const VERSION: &str = "SELECT version, settings FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
 const STORE: &str = "INSERT INTO universal_collections (tenant_id, name, settings, version, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $5)
