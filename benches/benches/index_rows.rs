@@ -12,9 +12,7 @@ use serde_json::json;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 use universal_core::{
     Backend, Caller, TenantId,
-    collections::{
-        Batch, CollectionSettings, IndexSettings, IndexState, ListQuery, NewDocument,
-    },
+    collections::{Batch, CollectionSettings, IndexSettings, IndexState, ListQuery, NewDocument},
     id::{CollectionName, DocumentId},
     json::Object,
     page::Limit,
@@ -61,7 +59,8 @@ impl Place {
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
         let url = format!("{}/{name}", server.rsplit_once('/').ok_or("the URL names no database")?.0);
         settings.database_url = Some(url.clone().into());
-        let backend = Backend::builder().with_settings(settings).with_master_key(MasterKey::generate()?).build().await?;
+        let backend =
+            Backend::builder().with_settings(settings).with_master_key(MasterKey::generate()?).build().await?;
         Ok(Self { backend, url, postgres: Some((server.to_owned(), name)), _folder: folder })
     }
 
@@ -86,7 +85,8 @@ impl Place {
             for n in first..(first + BATCH).min(documents) {
                 // Spread over the whole range in no order, as a hash is.
                 let code = (n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
-                let body = json!({"priority": code % 100_000, "code": code, "done": n % 2 == 0, "text": "x".repeat(120)});
+                let body =
+                    json!({"priority": code % 100_000, "code": code, "done": n % 2 == 0, "text": "x".repeat(120)});
                 let document = NewDocument::new(Object::from_value(body)?).with_id(DocumentId::generate());
                 batch = batch.create(name, document);
             }
@@ -108,10 +108,8 @@ impl Place {
     }
 
     async fn native(&self) -> Result<()> {
-        let sql = format!(
-            "CREATE INDEX native ON universal_documents (tenant_id, collection, {} DESC, id)",
-            self.priority()
-        );
+        let sql =
+            format!("CREATE INDEX native ON universal_documents (tenant_id, collection, {} DESC, id)", self.priority());
         sqlx::query(AssertSqlSafe(sql)).execute(&mut self.sql().await?).await?;
         Ok(())
     }

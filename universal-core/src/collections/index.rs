@@ -207,7 +207,10 @@ mod tests {
         {
             let document = members(document);
             let entry = unique.entry(&Environment::new("x", &document));
-            assert_eq!((entry.exclusive, entry.tie("x"), entry.named("x")), if exclusive { (true, "", Some("x")) } else { (false, "x", None) });
+            assert_eq!(
+                (entry.exclusive, entry.tie("x"), entry.named("x")),
+                if exclusive { (true, "", Some("x")) } else { (false, "x", None) }
+            );
         }
     }
 
@@ -225,7 +228,9 @@ mod tests {
 
     #[test]
     fn fields_that_cannot_be_indexed_are_refused() {
-        for fields in [&[] as &[&str], &["a,b"], &["a", "-a"], &["meta.revision"], &["a", "b", "c", "d", "e"], &["caller.id"]] {
+        for fields in
+            [&[] as &[&str], &["a,b"], &["a", "-a"], &["meta.revision"], &["a", "b", "c", "d", "e"], &["caller.id"]]
+        {
             let fields: Vec<String> = fields.iter().map(|field| (*field).to_owned()).collect();
             assert_eq!(parse_fields(&fields).unwrap_err().code(), "invalid-index", "{fields:?}");
         }

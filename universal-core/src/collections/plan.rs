@@ -23,15 +23,11 @@ const MOMENT: i64 = 1000;
 static OWNER: Field = Field::Owner;
 
 /// What every row satisfies that the rule shows and the filter matches: the parts that compare a field with what is known.
-pub(crate) fn conditions<'e>(
-    visible: &'e Visible,
-    filter: Option<&'e Expression>,
-    known: &Known<'e>,
-) -> Vec<Part<'e>> {
+pub(crate) fn conditions<'e>(visible: &'e Visible, filter: Option<&'e Expression>, known: &Known<'e>) -> Vec<Part<'e>> {
     let mut conditions = match visible {
         Visible::All => Vec::new(),
         Visible::OwnedBy(owner) => {
-            vec![Part { field: &OWNER, test: Test::Compare(Comparison::Equal, View::Text(owner.as_str())) }]
+            vec![Part { field: &OWNER, test: Test::Compare(Comparison::Equal, View::text(owner.as_str())) }]
         }
         Visible::Where(rule) => rule.parts(known),
     };
@@ -315,7 +311,13 @@ fn sort_key(value: &View<'_>) -> Option<SortKey> {
             SortKey { rank: RANK_NUMBER, number: Some(number), text: None }
         }
         View::Text(text) if !text.contains('\0') => SortKey::text(text),
-        View::Missing | View::Text(_) | View::Container(_) | View::Moment(_) => return None,
+        View::Error
+        | View::Text(_)
+        | View::Container(_)
+        | View::Texts(_)
+        | View::Literals(_)
+        | View::Moment(_)
+        | View::Duration(_) => return None,
     })
 }
 
@@ -357,17 +359,15 @@ mod tests {
     impl Row {
         fn environment(&self) -> Environment<'_> {
             let at = Timestamp::from_micros(self.created_at);
-            Environment::new(&self.id, &self.members)
-                .with_owner(self.owner)
-                .with_moments(at, at)
-                .with_known(known())
+            Environment::new(&self.id, &self.members).with_owner(self.owner).with_moments(at, at).with_known(known())
         }
     }
 
     /// What a list answers: the rows that match, in order.
     fn expected<'r>(rows: &'r [Row], filter: &Expression, sort: &[Sort]) -> Vec<&'r Row> {
         let mut found: Vec<&Row> = rows.iter().filter(|row| filter.matches(&row.environment())).collect();
-        let keys = |row: &Row| -> Vec<SortKey> { sort.iter().map(|key| key.field.sort_key(&row.environment())).collect() };
+        let keys =
+            |row: &Row| -> Vec<SortKey> { sort.iter().map(|key| key.field.sort_key(&row.environment())).collect() };
         found.sort_by(|a, b| {
             let pairs = sort.iter().zip(keys(a).into_iter().zip(keys(b)));
             let by_keys = pairs.fold(std::cmp::Ordering::Equal, |so_far, (key, (a, b))| {

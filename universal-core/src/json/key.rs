@@ -192,7 +192,9 @@ mod tests {
             number().prop_map(Some),
             number().prop_map(Some),
             "[ab\u{1}\u{7f}é\u{ffff}\u{1f600}]{0,4}".prop_map(|text| Some(json!(text))),
-            "(aaaaaaaa){31,32}[ab\u{1}]{0,8}".prop_filter("short", |text| text.len() <= CUT).prop_map(|text| Some(json!(text))),
+            "(aaaaaaaa){31,32}[ab\u{1}]{0,8}"
+                .prop_filter("short", |text| text.len() <= CUT)
+                .prop_map(|text| Some(json!(text))),
             Just(Some(json!([1]))),
             Just(Some(json!({"a": 1}))),
         ]

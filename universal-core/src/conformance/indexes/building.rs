@@ -9,7 +9,9 @@ use crate::{
     conformance::{
         case::Case,
         expect::{check, check_eq, failed},
-        indexes::fixture::{Dice, Fixture, built, collection, configured, id, indexes, object, put, query, system, used, walked},
+        indexes::fixture::{
+            Dice, Fixture, built, collection, configured, id, indexes, object, put, query, system, used, walked,
+        },
     },
     error::ErrorKind,
     id::CollectionName,
@@ -42,7 +44,9 @@ async fn write_something(on: &Fixture, name: &CollectionName, dice: &mut Dice) -
         0 => on.delete(&system(), name, &key, Precondition::None).await,
         1 => on.create(&system(), name, NewDocument::new(body).with_id(key)).await.map(|_| ()),
         2 => on.replace(&system(), name, &key, body, Precondition::None).await.map(|_| ()),
-        _ => on.patch(&system(), name, &key, object(json!({"n": dice.roll(50)}))?, Precondition::None).await.map(|_| ()),
+        _ => {
+            on.patch(&system(), name, &key, object(json!({"n": dice.roll(50)}))?, Precondition::None).await.map(|_| ())
+        }
     };
     match outcome {
         Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Err(failed(error)),
@@ -110,7 +114,8 @@ async fn an_index_is_built_while_others_write(on: Fixture) -> Result<(), String>
 
 async fn fill(on: &Fixture, name: &CollectionName) -> Result<(), String> {
     for some in (0..DOCUMENTS).collect::<Vec<_>>().chunks(100) {
-        let creations = some.iter().map(|n| async move { put(on, name, &format!("d{n:04}"), json!({"n": n % 50})).await });
+        let creations =
+            some.iter().map(|n| async move { put(on, name, &format!("d{n:04}"), json!({"n": n % 50})).await });
         for created in futures_util::future::join_all(creations).await {
             created?;
         }

@@ -120,7 +120,8 @@ async fn explain_names_the_index_of_a_list(on: Fixture) -> Result<(), String> {
     check_eq(&(explanation.index, explanation.sorts), &(None, true))?;
     let explanation = explained("title == \"t\"", "priority").await?;
     check_eq(&(explanation.index.map(|index| index.name), explanation.sorts), &(Some("by_title".to_owned()), true))?;
-    let found = on.list(&system(), &name, &query("done == false && priority > 3", "-priority")?).await.map_err(failed)?;
+    let found =
+        on.list(&system(), &name, &query("done == false && priority > 3", "-priority")?).await.map_err(failed)?;
     let ids: Vec<String> = found.value.items.iter().map(|document| document.id.to_string()).collect();
     check_eq(&ids.first().map(String::as_str), &Some("d19"))?;
     check_eq(&ids.len(), &8)
@@ -183,7 +184,10 @@ async fn texts_that_are_longer_than_an_index_keeps_are_in_order(on: Fixture) -> 
         put(&on, &name, id, json!({"text": long(end)})).await?;
     }
     let by_text = query("", "text")?;
-    check_eq(&walked(&on, &system(), &name, &by_text, 1).await?, &vec!["b".to_owned(), "c".to_owned(), "a".to_owned()])?;
+    check_eq(
+        &walked(&on, &system(), &name, &by_text, 1).await?,
+        &vec!["b".to_owned(), "c".to_owned(), "a".to_owned()],
+    )?;
     let equal = query(&format!("text == \"{}\"", long("c")), "")?;
     check_eq(&used(&on, &system(), &name, &equal).await?.as_deref(), &Some("by_text"))?;
     check_eq(&walked(&on, &system(), &name, &equal, 5).await?, &vec!["a".to_owned()])?;

@@ -50,7 +50,10 @@ async fn two_documents_cannot_have_what_must_be_unique(on: Fixture) -> Result<()
     let change = object(json!({"email": "a@x.org"}))?;
     let taken = on.patch(&system(), &name, &id("second")?, change, Precondition::None).await;
     refused(taken, ErrorKind::Conflict, "unique-violation")?;
-    check_eq(&walked(&on, &system(), &name, &query("email == \"b@x.org\"", "")?, 5).await?, &vec!["second".to_owned()])?;
+    check_eq(
+        &walked(&on, &system(), &name, &query("email == \"b@x.org\"", "")?, 5).await?,
+        &vec!["second".to_owned()],
+    )?;
     // A document may keep its own value, and numbers are one whatever they are written as.
     on.patch(&system(), &name, &id("second")?, object(json!({"n": 2}))?, Precondition::None).await.map_err(failed)?;
     put(&on, &name, "third", json!({"email": 1})).await?;
@@ -60,7 +63,9 @@ async fn two_documents_cannot_have_what_must_be_unique(on: Fixture) -> Result<()
 async fn what_is_missing_or_null_need_not_be_unique(on: Fixture) -> Result<(), String> {
     let name = collection()?;
     configured(&on, &name, unique(&["a", "b"])).await?;
-    for (n, body) in [json!({}), json!({}), json!({"a": 1}), json!({"a": 1}), json!({"a": 1, "b": null})].iter().enumerate() {
+    for (n, body) in
+        [json!({}), json!({}), json!({"a": 1}), json!({"a": 1}), json!({"a": 1, "b": null})].iter().enumerate()
+    {
         put(&on, &name, &format!("d{n}"), body.clone()).await?;
     }
     check_eq(&walked(&on, &system(), &name, &query("a == 1", "")?, 2).await?.len(), &3)?;
@@ -77,7 +82,10 @@ async fn a_value_is_free_again_after_a_change_or_a_deletion(on: Fixture) -> Resu
     put(&on, &name, "c", json!({"slot": 1})).await?;
     on.delete(&system(), &name, &id("b")?, Precondition::None).await.map_err(failed)?;
     put(&on, &name, "d", json!({"slot": 2})).await?;
-    check_eq(&walked(&on, &system(), &name, &query("", "slot")?, 2).await?, &["c", "d", "a"].map(str::to_owned).to_vec())
+    check_eq(
+        &walked(&on, &system(), &name, &query("", "slot")?, 2).await?,
+        &["c", "d", "a"].map(str::to_owned).to_vec(),
+    )
 }
 
 async fn of_two_at_once_one_wins(on: Fixture) -> Result<(), String> {
@@ -106,9 +114,13 @@ async fn several_fields_are_unique_together_and_long_texts_in_full(on: Fixture) 
     put(&on, &name, "c", json!({"shop": 2, "code": long("a")})).await?;
     let twice = create(&on, &name, "d", json!({"shop": 2, "code": long("a")})).await;
     refused(twice, ErrorKind::Conflict, "unique-violation")?;
-    let found = walked(&on, &system(), &name, &query(&format!("shop == 1 && code == \"{}\"", long("b")), "")?, 5).await?;
+    let found =
+        walked(&on, &system(), &name, &query(&format!("shop == 1 && code == \"{}\"", long("b")), "")?, 5).await?;
     check_eq(&found, &vec!["b".to_owned()])?;
-    check_eq(&walked(&on, &system(), &name, &query("shop == 1", "-code")?, 1).await?, &["b", "a"].map(str::to_owned).to_vec())
+    check_eq(
+        &walked(&on, &system(), &name, &query("shop == 1", "-code")?, 1).await?,
+        &["b", "a"].map(str::to_owned).to_vec(),
+    )
 }
 
 async fn a_violation_of_hidden_members_is_not_explained(on: Fixture) -> Result<(), String> {
@@ -150,9 +162,8 @@ async fn settings_of_indexes_that_are_not_valid_say_where(on: Fixture) -> Result
     let index = |name: &str, fields: &[&str]| {
         CollectionSettings::new().with_index(name, IndexSettings::on(fields.iter().copied()))
     };
-    let many = (0..17).fold(CollectionSettings::new(), |settings, n| {
-        settings.with_index(format!("i{n}"), IndexSettings::on(["a"]))
-    });
+    let many = (0..17)
+        .fold(CollectionSettings::new(), |settings, n| settings.with_index(format!("i{n}"), IndexSettings::on(["a"])));
     for (settings, field) in [
         (index("By", &["a"]), "/indexes/By"),
         (index("by", &[]), "/indexes/by/fields"),

@@ -154,8 +154,7 @@ async fn batch_end(
         write.dialect().bytewise(),
         write.dialect().json_out("body")
     );
-    let values =
-        vec![tenant.as_str().into(), collection.as_str().into(), last.into(), DOCUMENTS.into(), BYTES.into()];
+    let values = vec![tenant.as_str().into(), collection.as_str().into(), last.into(), DOCUMENTS.into(), BYTES.into()];
     match write.one(&sql, values).await? {
         Some(row) => column(&row, 0),
         None => Ok(None),

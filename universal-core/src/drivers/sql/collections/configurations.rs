@@ -20,7 +20,10 @@ use crate::{
     },
     drivers::sql::{
         bounded_map::BoundedMap,
-        collections::indexes,
+        collections::{
+            hooks::{CollectionHooks, Hooks},
+            indexes,
+        },
         connection::Database,
         statement::{Row, column},
         write::Write,
@@ -40,6 +43,8 @@ pub(super) struct Known {
     pub(super) configured: Arc<Configured>,
     /// The tenant's version that they came with.
     pub(super) tenant_version: i64,
+    /// What the host does with each write of the collection.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
     /// How often an index of the tenant had its first text cut by then.
     cut_version: i64,
     seen: Instant,
@@ -51,11 +56,19 @@ pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
     undeclared_denied: bool,
+    hooks: Hooks,
 }
 
 impl SqlConfigurations {
     pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
-        Self { database, memory: Arc::new(Mutex::new(BoundedMap::new(ENTRIES))), undeclared_denied }
+        let memory = Arc::new(Mutex::new(BoundedMap::new(ENTRIES)));
+        Self { database, memory, undeclared_denied, hooks: Hooks::default() }
+    }
+
+    /// With hooks of the host's for writes.
+    pub(crate) fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
     }
 
     /// What is remembered, however old. Its version must be compared with the one that a statement reads.
@@ -103,13 +116,20 @@ impl SqlConfigurations {
         let row = rows.first().ok_or_else(unknown_tenant)?;
         let (tenant_version, cut_version): (i64, i64) = (column(row, 0)?, column(row, 1)?);
         let remembered = self.remembered(tenant, collection);
-        let configured = match remembered {
+        let (configured, hooks) = match remembered {
             Some(known) if (known.tenant_version, known.cut_version) == (tenant_version, cut_version) => {
-                known.configured
+                (known.configured, known.hooks)
             }
-            _ => Arc::new(self.compile(row)?.with_indexes(indexes::loaded(&rows, 4)?)),
+            remembered => {
+                let configured = Arc::new(self.compile(row)?.with_indexes(indexes::loaded(&rows, 4)?));
+                let hooks = match remembered {
+                    Some(known) => known.hooks,
+                    None => self.hooks.of(&self.database, collection),
+                };
+                (configured, hooks)
+            }
         };
-        let known = Known { configured, tenant_version, cut_version, seen };
+        let known = Known { configured, tenant_version, cut_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)
@@ -181,7 +201,7 @@ impl Write<'_> {
         // The tenant's row first: changes of settings in one tenant wait for one another.
         let raised = self.one(RAISE, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let row = self.one(VERSION, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let version = row.map(|row| column::<i64>(&row, 0)).transpose()?.unwrap_or(0);
+        let version = row.as_ref().map(|row| column::<i64>(row, 0)).transpose()?.unwrap_or(0);
         if expected.is_some_and(|expected| expected != version) {
             let message = "the settings were changed by somebody else; read them again";
             return Err(Error::new(ErrorKind::PreconditionFailed, "stale-settings", message));
@@ -194,6 +214,9 @@ impl Write<'_> {
             now.as_micros().into(),
         ];
         self.execute(STORE, values).await?;
+        let before = row.map(|row| column::<String>(&row, 1)).transpose()?;
+        let before = before.and_then(|text| serde_json::from_str::<CollectionSettings>(&text).ok());
+        self.reconcile_search(tenant, collection, (before.as_ref(), settings)).await?;
         self.reconcile_indexes(tenant, collection, (settings, column(&raised, 0)?), now).await?;
         Ok(version + 1)
     }
@@ -215,7 +238,7 @@ const LOAD: &str = "SELECT t.settings_version, t.cut_version, c.settings, c.vers
 pub(super) const RAISE: &str =
     "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1 RETURNING settings_version";
 
-const VERSION: &str = "SELECT version FROM universal_collections WHERE tenant_id = $1 AND name = $2";
+const VERSION: &str = "SELECT version, settings FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
 const STORE: &str = "INSERT INTO universal_collections (tenant_id, name, settings, version, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $5)

@@ -130,7 +130,8 @@ const DROP: &str = "UPDATE universal_indexes SET state = 'dropping', not_before 
 const KEY: &str = "WHERE tenant_id = $1 AND id = $2";
 
 /// Changes of settings and the builder lock rows of indexes first and the tenant's row then.
-pub(super) const LOCK_ALL: &str = "SELECT id FROM universal_indexes WHERE tenant_id = $1 AND collection = $2 ORDER BY id";
+pub(super) const LOCK_ALL: &str =
+    "SELECT id FROM universal_indexes WHERE tenant_id = $1 AND collection = $2 ORDER BY id";
 
 const ADD: &str = "INSERT INTO universal_indexes
     (tenant_id, id, collection, name, fields, is_unique, state, is_cut, last_id, documents, not_before, created_at)

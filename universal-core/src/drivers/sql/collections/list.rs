@@ -12,9 +12,10 @@ use crate::{
         plan::{Order, Scan},
         query::{Direction, ListQuery},
         rule::Visible,
+        search::Search,
     },
     drivers::sql::{
-        collections::{rows, selection::Selection},
+        collections::{rows, search, selection::Selection},
         dialect::Dialect,
         lower::{Lowered, sort_bounds, sort_terms},
         statement::Row,
@@ -47,17 +48,35 @@ pub(super) struct Asked<'a> {
     /// What the rule shows.
     pub(super) visible: &'a Visible,
     pub(super) now: Timestamp,
+    /// What is searched for in the documents.
+    pub(super) search: Option<&'a Search>,
     /// The part of an index that serves it.
     pub(super) scan: Option<&'a Scan<'a>>,
 }
 
+impl Asked<'_> {
+    /// The rows that it is about.
+    ///
+    /// # Errors
+    /// `Invalid` for a filter that SQL cannot ask.
+    pub(super) fn rows(&self, dialect: Dialect) -> Result<Selection> {
+        let filter = self.query.filter.as_ref();
+        let mut rows = Selection::new(dialect, self.caller, self.collection, self.visible, filter, self.now)?;
+        if let Some(search) = self.search {
+            let place = (self.caller.tenant(), self.collection);
+            rows.restrict(search::condition(dialect, place, search, rows.next()));
+        }
+        Ok(rows)
+    }
+}
+
 impl Statement {
-    /// Builds the statement of `query` over the rows that are `visible`.
+    /// Builds the statement of a list.
     ///
     /// # Errors
     /// `Invalid` for a cursor of another list and for a filter that SQL cannot ask.
     pub(super) fn build(dialect: Dialect, asked: Asked<'_>, cursors: &CursorKey) -> Result<Self> {
-        let Asked { caller, collection, query, visible, now, scan } = asked;
+        let Asked { caller, collection, query, scan, .. } = asked;
         let scope = scope(caller, collection, query);
         let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
         let backwards = start.as_ref().is_some_and(|start| start.backwards);
@@ -67,7 +86,7 @@ impl Statement {
             directions = directions.into_iter().map(Direction::reversed).collect();
         }
         let mut statement = Self {
-            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref(), now)?,
+            selection: asked.rows(dialect)?,
             collection: collection.clone(),
             fields: query.sort.iter().map(|key| key.field.clone()).collect(),
             limit: query.limit.get() as usize,
@@ -121,15 +140,13 @@ impl Statement {
             self.selection.restrict_entries(&if order.key == order.id {
                 format!("(entry.key, entry.tie) {sign} (${key}, ${tie})")
             } else {
-                format!("entry.key {sign}= ${key} AND (entry.key {sign} ${key} OR entry.tie {} ${tie})", after(order.id))
+                format!(
+                    "entry.key {sign}= ${key} AND (entry.key {sign} ${key} OR entry.tie {} ${tie})",
+                    after(order.id)
+                )
             });
         }
-        for (bound, sign) in [(low, ">="), (high, "<")] {
-            if let Some(bound) = bound {
-                let bound = self.selection.bind(bound);
-                self.selection.restrict_entries(&format!("entry.key {sign} ${bound}"));
-            }
-        }
+        self.selection.between(low, high);
         Ok(order)
     }
 
@@ -228,7 +245,8 @@ pub(super) fn scope(caller: &Caller, collection: &CollectionName, query: &ListQu
         .map(|key| format!("{}{}", if key.direction == Direction::Descending { "-" } else { "+" }, key.field))
         .collect();
     let sort = sort.join(",");
-    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort];
+    let search = query.search.as_deref().unwrap_or_default();
+    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort, search];
     parts.iter().map(|part| format!("{}:{part};", part.len())).collect()
 }
 

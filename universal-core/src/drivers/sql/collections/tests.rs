@@ -11,7 +11,7 @@ use crate::{
     caller::Caller,
     clock::{Clock as _, ManualClock, SystemClock},
     collections::{
-        Collections as _, CollectionSettings, IndexSettings, IndexState, ListQuery, NewDocument, Precondition,
+        CollectionSettings, Collections as _, IndexSettings, IndexState, ListQuery, NewDocument, Precondition,
         list_cursor::CursorKey,
         plan,
         port::{IndexBuilder as _, Step},
@@ -156,7 +156,10 @@ async fn lists_read_the_part_of_the_index_that_they_need(node: &Node) {
             let shown = format!("{filter} by {sort}, page {page}:\n{plan}");
             match node.database.dialect() {
                 Dialect::Sqlite => {
-                    assert!(plan.contains("SEARCH entry USING PRIMARY KEY (tenant_id=? AND index_id=? AND "), "{shown}");
+                    assert!(
+                        plan.contains("SEARCH entry USING PRIMARY KEY (tenant_id=? AND index_id=? AND "),
+                        "{shown}"
+                    );
                     assert!(plan.contains("USING PRIMARY KEY (tenant_id=? AND collection=? AND id=?)"), "{shown}");
                     // Only documents that tie are sorted.
                     let within_ties = plan.contains("USE TEMP B-TREE FOR LAST TERM OF ORDER BY");
@@ -167,7 +170,14 @@ async fn lists_read_the_part_of_the_index_that_they_need(node: &Node) {
                     assert!(plan.contains("universal_index_entries_pkey on universal_index_entries entry"), "{shown}");
                     assert!(plan.contains("universal_documents_pkey on universal_documents"), "{shown}");
                     assert!(!plan.contains("Seq Scan") && !plan.contains("Bitmap"), "{shown}");
-                    assert!(plan.lines().all(|line| !line.trim_start().trim_start_matches("->").trim_start().starts_with("Sort  ")), "{shown}");
+                    assert!(
+                        plan.lines().all(|line| !line
+                            .trim_start()
+                            .trim_start_matches("->")
+                            .trim_start()
+                            .starts_with("Sort  ")),
+                        "{shown}"
+                    );
                 }
             }
             let found = node.collections.list(&system(), &node.name, &query).await.unwrap().value;
@@ -185,7 +195,8 @@ async fn entries_are_those_that_would_be_made_afresh(node: &Node) {
     node.fill(700).await;
     let mut writes = Vec::new();
     for n in 0..700_usize {
-        let (id, body) = (DocumentId::new(format!("d{:05}", n * 7 % 900)).unwrap(), json!({"n": n % 11, "mail": n * 3 % 1500}));
+        let (id, body) =
+            (DocumentId::new(format!("d{:05}", n * 7 % 900)).unwrap(), json!({"n": n % 11, "mail": n * 3 % 1500}));
         writes.push(async move {
             let (caller, body) = (system(), Object::from_value(body).unwrap());
             let outcome = match n % 4 {

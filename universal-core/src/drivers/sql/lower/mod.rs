@@ -9,14 +9,20 @@
 
 mod binds;
 mod condition;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzz;
+mod membership;
 mod postgres;
+mod postgres_values;
 mod scaled;
 mod sort;
 mod sqlite;
+mod sqlite_values;
 mod term;
 #[cfg(test)]
 mod tests;
 mod value;
+mod values;
 
 pub(crate) use condition::{Lowered, lower};
 pub(crate) use sort::{sort_bounds, sort_terms};
