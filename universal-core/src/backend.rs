@@ -10,7 +10,7 @@ use crate::{
     auth::{Auth, User},
     builder::Builder,
     caller::Caller,
-    collections::{Collection, Collections},
+    collections::{Collection, Collections, idempotency::KeptAnswers},
     drivers::sql::connection::Database,
     engine::worker::Workers,
     error::Result,
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) sweep: Arc<dyn Sweep>,
+    pub(crate) answers: Arc<dyn KeptAnswers>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -142,6 +143,12 @@ impl Backend {
     #[must_use]
     pub fn sweep(&self) -> &Arc<dyn Sweep> {
         &self.parts.sweep
+    }
+
+    /// What forgets the answers of idempotency keys; the backend runs it every few minutes by itself.
+    #[must_use]
+    pub fn kept_answers(&self) -> &Arc<dyn KeptAnswers> {
+        &self.parts.answers
     }
 
     /// Makes sure that a tenant exists. The tenant `default` always does.

@@ -9,7 +9,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::list_cursor::CursorKey,
+    collections::{idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -174,7 +174,9 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        let answers = Arc::clone(&collections) as Arc<dyn KeptAnswers>;
+        let kept = (Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&answers));
+        tasks.spawn(upkeep::run(kept, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -193,6 +195,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                answers,
                 database,
                 workers,
                 tasks,

@@ -5,6 +5,8 @@
 //! one such path for every database.
 
 pub mod aggregate;
+pub mod batch;
+pub mod command;
 pub(crate) mod configured;
 pub mod count;
 pub(crate) mod decide;
@@ -12,7 +14,9 @@ pub mod distinct;
 pub mod document;
 pub mod expand;
 pub mod fields;
+pub mod idempotency;
 pub(crate) mod list_cursor;
+pub mod matching;
 pub(crate) mod member;
 pub(crate) mod name_list;
 pub mod operation;
@@ -28,12 +32,16 @@ pub mod typed;
 pub mod write;
 
 pub use aggregate::{AggregateQuery, Aggregates, Group, GroupLimit, Metric};
+pub use batch::{Batch, BatchOperation, BatchResult};
+pub use command::{Command, Outcome};
 pub use configured::Configured;
 pub use count::Counting;
 pub use distinct::{Distinct, DistinctQuery};
 pub use document::{Document, Expanded};
 pub use expand::Expand;
 pub use fields::Fields;
+pub use idempotency::{IdempotencyKey, Once};
+pub use matching::{Affected, Matching, MatchingWrite};
 pub use query::{Direction, GetQuery, ListQuery, Sort};
 pub use rule::Action;
 pub use service::Collections;

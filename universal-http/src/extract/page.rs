@@ -12,7 +12,15 @@ use super::query::Query;
 /// # Errors
 /// `Invalid` for anything but a number in range; a limit is refused, never silently made smaller.
 pub(crate) fn limit(query: &mut Query) -> Result<Limit> {
-    number(query, MAX_LIMIT)?.map_or_else(|| Ok(Limit::default()), Limit::new)
+    limit_or(query, Limit::default())
+}
+
+/// `?limit=`, or `otherwise`.
+///
+/// # Errors
+/// As [`limit`].
+pub(crate) fn limit_or(query: &mut Query, otherwise: Limit) -> Result<Limit> {
+    number(query, MAX_LIMIT)?.map_or(Ok(otherwise), Limit::new)
 }
 
 /// `?limit=` as a number; `most` is for the message alone.

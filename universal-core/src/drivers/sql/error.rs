@@ -54,7 +54,7 @@ fn explain_commit(cause: Cause, error: impl std::error::Error + Send + Sync + 's
         Cause::Lost | Cause::Other | Cause::Cancelled => Error::new(
             ErrorKind::OutcomeUnknown,
             "outcome-unknown",
-            "the connection to the database was lost while committing; read the data again before you retry",
+            "the connection to the database was lost while committing; with an idempotency key, call again, else read first",
         )
         .with_source(error),
         _ => explain(cause, error),

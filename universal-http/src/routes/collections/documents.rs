@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use universal_core::{
-    collections::{Collections, Counting, GetQuery, ListQuery, NewDocument},
+    collections::{Collections, Command, Counting, DocumentWrite, GetQuery, ListQuery, NewDocument, Written},
     error::{Error, Result},
     id::{CollectionName, DocumentId},
     json::Object,
 };
 
-use super::{answer, condition};
+use super::{answer, condition, perform::perform};
 use crate::{
     context::Context,
     extract::page,
@@ -49,7 +49,7 @@ pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<R
 pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     cx.no_query()?;
-    condition::none(&cx)?;
+    condition::none(&cx, "a new document has no revision to compare; use PUT with an id")?;
     let mut body = Object::parse(&cx.json_bytes().await?)?;
     let id = body.take_id()?.map(|id| DocumentId::new(id).map_err(|error| error.with_field("/id"))).transpose()?;
     let document = NewDocument::new(body);
@@ -57,8 +57,7 @@ pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Re
         Some(id) => document.with_id(id),
         None => document,
     };
-    let created = service.create(cx.caller(), &collection, document).await?;
-    answer::created(&cx, &created)
+    write(&service, &cx, DocumentWrite::Create { collection, document }).await
 }
 
 /// `GET /db/{collection}/{id}?fields=&expand=`, 304 if the caller has this revision. With `expand` it is always sent:
@@ -87,11 +86,7 @@ pub(crate) async fn replace(service: Arc<dyn Collections>, mut cx: Context) -> R
     cx.no_query()?;
     let precondition = condition::of_write(&cx)?;
     let body = without_id(Object::parse(&cx.json_bytes().await?)?, &id)?;
-    let written = service.replace(cx.caller(), &collection, &id, body, precondition).await?;
-    if written.is_created() {
-        return answer::created(&cx, &written.into_document());
-    }
-    answer::document(StatusCode::OK, &written.into_document(), None)
+    write(&service, &cx, DocumentWrite::Replace { collection, id, body, precondition }).await
 }
 
 /// `PATCH /db/{collection}/{id}`: RFC 7396 and field operations.
@@ -100,16 +95,25 @@ pub(crate) async fn patch(service: Arc<dyn Collections>, mut cx: Context) -> Res
     cx.no_query()?;
     let precondition = condition::of_write(&cx)?;
     let patch = without_id(Object::parse_patch(&cx.json_bytes().await?)?, &id)?;
-    let document = service.patch(cx.caller(), &collection, &id, patch, precondition).await?;
-    answer::document(StatusCode::OK, &document, None)
+    write(&service, &cx, DocumentWrite::Patch { collection, id, patch, precondition }).await
 }
 
 /// `DELETE /db/{collection}/{id}`
 pub(crate) async fn delete(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let (collection, id) = (collection(&cx)?, id(&cx)?);
     cx.no_query()?;
-    service.delete(cx.caller(), &collection, &id, condition::of_write(&cx)?).await?;
-    Ok(response::no_content())
+    let precondition = condition::of_write(&cx)?;
+    write(&service, &cx, DocumentWrite::Delete { collection, id, precondition }).await
+}
+
+/// Does one write, and answers what it did.
+async fn write(service: &Arc<dyn Collections>, cx: &Context, write: DocumentWrite) -> Result<Response> {
+    let done = perform(service, cx, Command::Write(write)).await?;
+    done.answer(|outcome| match outcome.into_written()? {
+        Written::Created(document) => answer::created(cx, &document),
+        Written::Deleted(_) => Ok(response::no_content()),
+        written => answer::document(StatusCode::OK, written.document(), None),
+    })
 }
 
 pub(super) fn collection(cx: &Context) -> Result<CollectionName> {

@@ -1,9 +1,13 @@
-//! Documents: `/db/{collection}` and `/db/{collection}/{id}`.
+//! Documents: `/db`, `/db/{collection}` and `/db/{collection}/{id}`.
 
 mod aggregates;
 mod answer;
+mod batch;
 mod condition;
 mod documents;
+mod matching;
+mod perform;
+mod wire;
 
 use universal_core::collections::Collections;
 
@@ -21,6 +25,11 @@ pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
         Box::pin(aggregates::distinct(service, cx))
     })
     .with_head(),
+    Route::patch("/db/{collection}", "collections.update_where", |service, cx| Box::pin(matching::patch(service, cx))),
+    Route::delete("/db/{collection}", "collections.delete_where", |service, cx| {
+        Box::pin(matching::delete(service, cx))
+    }),
+    Route::post("/db", "collections.batch", |service, cx| Box::pin(batch::batch(service, cx))),
     Route::get("/db/{collection}/{id}", "collections.get", |service, cx| Box::pin(documents::get(service, cx)))
         .with_head(),
     Route::put("/db/{collection}/{id}", "collections.replace", |service, cx| Box::pin(documents::replace(service, cx))),

@@ -4,17 +4,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+use crate::drivers::sql::{collections::coalesce::Coalescer, dialect::Dialect};
 use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
         aggregate::{AggregateQuery, Aggregates},
+        batch::{Batch, BatchResult},
+        command::Command,
         configured::Configured,
         count::Counting,
         decide,
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
+        matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
         rule::{Action, administers},
         service::Collections,
@@ -28,12 +34,11 @@ use crate::{
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count,
             expand::Reading,
+            in_flight::InFlight,
             list, rows,
             selection::Selection,
-            write::{self, Author},
         },
         connection::Database,
-        feed::SETTINGS_CHANGED,
         statement::{Row, column, text_length},
     },
     error::{Error, Result},
@@ -42,20 +47,11 @@ use crate::{
     page::{Page, Snapshot},
     transaction::Transaction,
 };
-#[cfg(feature = "postgres")]
-use crate::{
-    collections::decide::Writing,
-    drivers::sql::{
-        collections::coalesce::{Coalescer, Creation, Outcome},
-        dialect::Dialect,
-        transaction::inside_transaction,
-    },
-};
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is decided anew because the settings changed while it was under way.
-const DECISIONS: u32 = 5;
+pub(super) const DECISIONS: u32 = 5;
 
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
@@ -65,7 +61,8 @@ pub(crate) struct SqlCollections {
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
     #[cfg(feature = "postgres")]
-    coalescer: Option<Coalescer>,
+    pub(super) coalescer: Option<Coalescer>,
+    pub(super) in_flight: InFlight,
 }
 
 impl SqlCollections {
@@ -82,6 +79,7 @@ impl SqlCollections {
             clock,
             cursors: Arc::new(cursors),
             configurations,
+            in_flight: InFlight::default(),
         }
     }
 
@@ -115,62 +113,14 @@ impl SqlCollections {
     }
 }
 
-#[cfg(feature = "postgres")]
-impl SqlCollections {
-    /// Creates a document together with others that wait; `None` if this creation must go the ordinary way.
-    async fn create_together(&self, caller: &Caller, write: &DocumentWrite, known: &Known) -> Result<Option<Written>> {
-        let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
-            return Ok(None);
-        };
-        if inside_transaction(&self.database) || !known.configured.creates_alone() {
-            return Ok(None);
-        }
-        let writing = Writing { caller, configured: &known.configured, now: self.clock.now(), wants_before: false };
-        let decided = decide::create(&writing, collection, document)?;
-        let creation = Creation {
-            tenant: caller.tenant().as_str().to_owned(),
-            document: decided.document.clone(),
-            actor: caller.actor().map(str::to_owned),
-            request_id: caller.request_id().map(str::to_owned),
-            settings_version: known.tenant_version,
-        };
-        match coalescer.create(creation).await? {
-            Outcome::Stored => Ok(Some(Written::Created(known.configured.shown(caller, decided.document)?))),
-            Outcome::NotStored => Ok(None),
-        }
-    }
-}
-
 #[async_trait]
 impl Collections for SqlCollections {
     async fn write(&self, caller: &Caller, operation: DocumentWrite) -> Result<Written> {
-        let work = Arc::new((caller.clone(), operation));
-        let (tenant, collection) = (caller.tenant(), work.1.collection());
-        let mut known = self.configurations.recent(tenant, collection).await?;
-        // Refused here already, so that strangers do not queue for the writer.
-        known.configured.rule(work.1.action()).admits(caller)?;
         #[cfg(feature = "postgres")]
-        if let Some(written) = self.create_together(caller, &work.1, &known).await? {
+        if let Some(written) = self.create_together(caller, &operation).await? {
             return Ok(written);
         }
-        let mut decisions = 1;
-        loop {
-            let (now, shared, with) = (self.clock.now(), Arc::clone(&work), known.clone());
-            let outcome = self
-                .database
-                .write(move |write| {
-                    let (work, known) = (Arc::clone(&shared), with.clone());
-                    Box::pin(async move {
-                        write::apply(write, Author { caller: &work.0, known: &known, now }, &work.1).await
-                    })
-                })
-                .await;
-            match outcome {
-                Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
-                outcome => return outcome,
-            }
-            known = self.configurations.read(tenant, collection).await?;
-        }
+        self.command(caller, Command::Write(operation), None).await?.outcome.into_written()
     }
 
     async fn write_in(
@@ -179,10 +129,38 @@ impl Collections for SqlCollections {
         caller: &Caller,
         operation: DocumentWrite,
     ) -> Result<Written> {
-        let now = self.clock.now();
-        let known = self.configurations.recent(caller.tenant(), operation.collection()).await?;
-        let mut joined = self.database.join(transaction)?;
-        write::apply(&mut joined, Author { caller, known: &known, now }, &operation).await
+        self.command_in(transaction, caller, &Command::Write(operation)).await?.into_written()
+    }
+
+    async fn batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<BatchResult>> {
+        self.command(caller, Command::Batch(batch), None).await?.outcome.into_batch()
+    }
+
+    async fn batch_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<BatchResult>> {
+        self.command_in(transaction, caller, &Command::Batch(batch)).await?.into_batch()
+    }
+
+    async fn write_where(&self, caller: &Caller, matching: Matching, write: MatchingWrite) -> Result<Affected> {
+        self.command(caller, Command::Matching(matching, write), None).await?.outcome.into_affected()
+    }
+
+    async fn write_where_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        matching: Matching,
+        write: MatchingWrite,
+    ) -> Result<Affected> {
+        self.command_in(transaction, caller, &Command::Matching(matching, write)).await?.into_affected()
+    }
+
+    async fn once(&self, caller: &Caller, key: &IdempotencyKey, command: Command) -> Result<Once> {
+        self.command(caller, command, Some(key)).await
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {

@@ -30,7 +30,7 @@ pub(super) struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn writing(&self) -> Writing<'a> {
+    pub(super) fn writing(&self) -> Writing<'a> {
         Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
     }
 

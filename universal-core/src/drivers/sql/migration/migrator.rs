@@ -3,7 +3,7 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, heads, jobs, settings, spine, storage};
+use crate::drivers::sql::migration::{auth, heads, idempotency, jobs, settings, spine, storage};
 
 /// All steps, oldest first.
 ///
@@ -28,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(jobs::STEP),
             Box::new(settings::STEP),
             Box::new(heads::STEP),
+            Box::new(idempotency::STEP),
         ]
     }
 

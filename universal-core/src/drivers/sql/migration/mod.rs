@@ -6,6 +6,7 @@
 
 mod auth;
 mod heads;
+mod idempotency;
 mod jobs;
 mod migrator;
 mod settings;
