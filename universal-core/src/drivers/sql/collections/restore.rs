@@ -42,8 +42,9 @@ pub(super) async fn apply(
             };
             let mut decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
             keep(&mut decided.document, kept);
-            move_to_owner(write, author, &decided.document).await?;
-            write::update(write, author, Some(&current), decided).await.map(|_| false)
+            let kept = decided.document.clone();
+            write::update(write, author, Some(&current), decided).await?;
+            move_to_owner(write, author, &kept).await.map(|()| false)
         }
         other => Ok(write::apply(write, author, other).await?.is_created()),
     }

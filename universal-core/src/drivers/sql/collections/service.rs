@@ -132,7 +132,15 @@ impl SqlCollections {
             configured.may_ask(caller, filter)?;
         }
         named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
-        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
+        let mut rows = Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?;
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, filter, &facts);
+        // In any order: only an index that finds fewer documents serves.
+        if let Some(scan) = plan::choose(configured.indexes(), &conditions, &[]) {
+            rows.through(&scan);
+            rows.between(Some(scan.low), Some(scan.high));
+        }
+        Ok((cursor, rows))
     }
 }
 
