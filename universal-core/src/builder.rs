@@ -255,6 +255,7 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed).with_hooks(hooks);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
 
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 

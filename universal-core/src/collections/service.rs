@@ -12,6 +12,7 @@ use crate::{
         command::{Command, Outcome},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
@@ -225,6 +226,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
         lines: NdjsonStream,
         options: ImportOptions,
     ) -> Result<ImportReport>;
+
+    /// How a list finds its rows, for administrators: which index it uses, for what, and why not the others. The list is
+    /// that of `asking`, or of `caller` itself.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator; what the list itself would refuse.
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

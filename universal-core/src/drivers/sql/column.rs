@@ -47,6 +47,10 @@ plain! {
         Cell::Blob(bytes) => Some(bytes.clone()),
         _ => None,
     };
+    serde_json::Value: cell => match cell {
+        Cell::Text(text) => serde_json::from_str(text).ok(),
+        _ => None,
+    };
     i64: cell => match cell {
         Cell::Integer(number) => Some(*number),
         _ => None,

@@ -31,7 +31,10 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     pub(super) fn writing(&self) -> Writing<'a> {
-        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+        let configured = &self.known.configured;
+        // The entries of a document before an update are made of its members.
+        let wants_before = !configured.indexes().is_empty();
+        Writing { caller: self.caller, configured, now: self.now, wants_before }
     }
 
     pub(super) fn tenant(&self) -> &'a TenantId {
@@ -145,6 +148,13 @@ pub(super) async fn insert(
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&decided.members)))).await {
+        if error.code() == "unique-violation" {
+            // Nothing must be left in a transaction that goes on.
+            write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
+        }
+        return Err(error);
+    }
     write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
     record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
@@ -157,6 +167,8 @@ pub(super) async fn update(
     decided: Decided<'_>,
 ) -> Result<Written> {
     let after = decided.document;
+    let before = current.map(|current| (current, decided.before.as_ref()));
+    write.change_entries(&author, before, Some((&after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -178,14 +190,16 @@ async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Docum
     if let Some(hooks) = &author.known.hooks {
         hooks.before_delete(write, author.caller, &current).await?;
     }
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    write.change_entries(&author, Some((&current, None)), None).await?;
+    expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
     if author.known.configured.searchable().is_some() {
         write.forget_words(author.tenant(), &current.collection, &current.id).await?;
     }
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }
+
+const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 
 async fn record(
     write: &mut Write<'_>,

@@ -8,6 +8,7 @@ mod auth;
 mod consumers;
 mod heads;
 mod idempotency;
+mod indexes;
 mod jobs;
 mod migrator;
 mod search;
