@@ -12,9 +12,10 @@ use crate::{
         command::{Command, Outcome},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
-        query::ListQuery,
+        query::{GetQuery, ListQuery},
         settings::{CollectionInfo, CollectionSettings},
         transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, NewDocument, Precondition, Written},
@@ -60,6 +61,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unauthenticated`; `NotFound` if there is none that the caller may read.
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>>;
+
+    /// Reads a document, or members of it, and the documents that it refers to.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Invalid` for a selection of what is hidden, for what is no reference, and where references
+    /// lead to too much.
+    async fn get_with(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        query: &GetQuery,
+    ) -> Result<Snapshot<Document>>;
 
     /// Reads a document inside `transaction` and locks it until the transaction ends.
     ///
@@ -212,6 +226,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
         lines: NdjsonStream,
         options: ImportOptions,
     ) -> Result<ImportReport>;
+
+    /// How a list finds its rows, for administrators: which index it uses, for what, and why not the others. The list is
+    /// that of `asking`, or of `caller` itself.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator; what the list itself would refuse.
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use crate::{
     caller::{Caller, ROLE_ADMIN},
     collections::{
-        CollectionSettings, Collections, ImportOptions, ListQuery, Precondition, Rules, SearchLanguage,
-        SearchSettings, count::Counting, search::Searchable,
+        CollectionSettings, Collections, ImportOptions, ListQuery, Precondition, Rules, SearchLanguage, SearchSettings,
+        count::Counting, search::Searchable,
     },
     conformance::{
         case::Case,

@@ -44,6 +44,30 @@ pub(super) fn inside_transaction(database: &Database) -> bool {
     INSIDE.try_with(|inside| database.same_as(*inside)).unwrap_or(false)
 }
 
+/// The transaction of a write in the hands of the host's code. If it is dropped and not given back, the write's
+/// transaction can only be rolled back.
+#[derive(Debug)]
+pub(crate) struct LentWrite<'w> {
+    pub(crate) transaction: Transaction<'w>,
+    effects: &'w mut Effects,
+}
+
+impl LentWrite<'_> {
+    /// Ends the loan: what was done in the transaction is the write's.
+    pub(crate) fn give_back(self) {
+        if let Some(state) = self.transaction.into_state::<State>() {
+            *self.effects = state.effects;
+        }
+    }
+}
+
+/// The code of a write that must be done again in a transaction of its own, because hooks run in it.
+pub(crate) const NEEDS_TRANSACTION: &str = "needs-transaction";
+
+fn needs_transaction() -> Error {
+    Error::new(ErrorKind::Internal, NEEDS_TRANSACTION, "a write with hooks was begun beside other writes")
+}
+
 impl Database {
     /// The statements of a caller's transaction.
     ///
@@ -63,6 +87,21 @@ impl Database {
     pub(crate) fn lend<'c>(&self, connection: &'c DatabaseTransaction) -> Transaction<'c> {
         let state = State { database: self.identity(), effects: Effects::default() };
         Transaction::new(connection, Box::new(state))
+    }
+
+    /// Lends the transaction of a write to code of the host's, within the write.
+    ///
+    /// # Errors
+    /// [`NEEDS_TRANSACTION`] for a write that shares its transaction with others.
+    pub(crate) fn lend_write<'w>(&self, write: &'w mut Write<'_>) -> Result<LentWrite<'w>> {
+        let (connection, effects) = write.lend().ok_or_else(needs_transaction)?;
+        let state = State { database: self.identity(), effects: effects.give_away() };
+        Ok(LentWrite { transaction: Transaction::new(connection, Box::new(state)), effects })
+    }
+
+    /// Runs code of the host's that holds the handle of a transaction: what it writes beside the handle is refused.
+    pub(crate) async fn inside<T>(&self, body: impl Future<Output = T> + Send) -> T {
+        INSIDE.scope(self.identity(), body).await
     }
 
     /// What a lent transaction must tell others once it is committed.

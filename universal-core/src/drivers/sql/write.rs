@@ -94,6 +94,15 @@ impl<'t> Write<'t> {
         Ok(number)
     }
 
+    /// The transaction, to lend it to code of the host's; `None` if others write in it too.
+    pub(super) fn lend(&mut self) -> Option<(&'t DatabaseTransaction, &mut Effects)> {
+        match &self.connection {
+            Link::Orm(connection) => Some((*connection, &mut *self.effects)),
+            #[cfg(feature = "sqlite")]
+            Link::Native(..) => None,
+        }
+    }
+
     /// Which SQL is spoken.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
@@ -184,6 +193,11 @@ impl Effects {
         if !wrote {
             self.changes -= 1;
         }
+    }
+
+    /// Hands them over. Until they are given back, the transaction counts as broken.
+    pub(super) fn give_away(&mut self) -> Self {
+        std::mem::replace(self, Self { broken: true, ..Self::default() })
     }
 
     /// Whether the transaction can only be rolled back, whatever its operation answered.
