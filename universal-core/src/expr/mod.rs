@@ -26,6 +26,8 @@ mod ast;
 mod beside;
 pub mod build;
 mod build_terms;
+#[cfg(test)]
+mod build_tests;
 mod calls;
 mod check;
 mod environment;
