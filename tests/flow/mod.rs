@@ -7,3 +7,4 @@ mod mail;
 mod pages;
 mod readme;
 mod todo;
+mod transfer;

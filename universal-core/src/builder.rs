@@ -28,6 +28,7 @@ use crate::{
     engine::{
         consumer,
         hub::Hub,
+        indexer,
         local::LocalBus,
         relay, upkeep,
         worker::{WorkerOptions, Workers},
@@ -211,12 +212,7 @@ impl Builder {
     /// # backend.shutdown().await;
     /// # Ok(()) }
     /// ```
-    pub fn after_commit<F>(
-        mut self,
-        collections: impl Into<CollectionMatch>,
-        name: impl Into<String>,
-        hook: F,
-    ) -> Self
+    pub fn after_commit<F>(mut self, collections: impl Into<CollectionMatch>, name: impl Into<String>, hook: F) -> Self
     where
         F: for<'a> Fn(&'a Backend, &'a Committed) -> BoxFuture<'a, Result<()>> + Send + Sync + 'static,
     {
@@ -259,6 +255,9 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed).with_hooks(hooks);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
+
+        tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())

@@ -1,162 +1,117 @@
-//! Why a rule allows or refuses: the decision of a caller's action about a document, explained and not carried out.
+//! Which index a list uses, for what, and why not the others.
 
-use std::borrow::Cow;
-
-use serde_json::{Map, Value};
+use serde::Serialize;
 
 use crate::{
-    caller::Caller,
     collections::{
-        decide::{self, Stored, Writing},
-        document::{Document, Revision},
-        patch,
-        rule::{Action, Rule},
+        index::{Index, field_text},
+        plan::{Scan, Verdict},
+        query::{Direction, Sort},
     },
-    error::{Error, Result},
-    expr::{Clause, Decider, Environment, Explanation, Expression, Truth},
-    id::{CollectionName, DocumentId},
-    json::Object,
+    expr::Expression,
 };
 
-/// The owner rule, as an expression.
-const OWNER: &str = "meta.owner == caller.id";
-
-/// What is to be explained: who would do what.
-#[derive(Clone, Debug)]
+/// How the rows of a list are found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-#[must_use]
-pub struct ExplainRule {
-    /// Where.
-    pub collection: CollectionName,
-    /// What.
-    pub action: Action,
-    /// Who.
-    pub caller: Caller,
-    /// With which document; every action but a creation and a list needs one.
-    pub document: Option<DocumentId>,
-    /// With what: the members of a creation, the patch of an update (or what replaces the document).
-    pub input: Option<Object>,
-    /// Whether the update replaces the document.
-    pub replaces: bool,
+pub struct Explanation {
+    /// The index that is used; without one the collection is gone through by the ids of its documents, or of those of
+    /// one owner.
+    pub index: Option<IndexUse>,
+    /// The rule that each document found is asked, as it is for this caller; `owner` is the owner rule.
+    pub rule: Option<String>,
+    /// The filter that each document found is asked.
+    pub filter: Option<String>,
+    /// Whether all documents found are sorted before the first is answered.
+    pub sorts: bool,
+    /// What was thought of each index.
+    pub considered: Vec<Considered>,
 }
 
-impl ExplainRule {
-    /// What `caller` may do, as to the rule of `action`.
-    pub fn new(collection: CollectionName, action: Action, caller: Caller) -> Self {
-        Self { collection, action, caller, document: None, input: None, replaces: false }
-    }
-
-    /// With this document.
-    pub fn with_document(mut self, document: DocumentId) -> Self {
-        self.document = Some(document);
-        self
-    }
-
-    /// With these members, or this patch.
-    pub fn with_input(mut self, input: Object) -> Self {
-        self.input = Some(input);
-        self
-    }
-
-    /// With members that take the place of the document's.
-    pub fn with_replacement(mut self, input: Object) -> Self {
-        self.input = Some(input);
-        self.replaces = true;
-        self
-    }
-}
-
-/// Why a rule allows or refuses.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+/// What an index is used for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct RuleExplanation {
-    /// Whether the caller may. That the input fits the collection is another matter.
-    pub allowed: bool,
-    /// The rule, in its normal form; the owner rule as `meta.owner == caller.id`.
-    pub rule: String,
-    /// Whether it is the owner rule, which collections have that nobody gave another.
-    pub is_owner_rule: bool,
-    /// Whether rules do not bind the caller, who is an administrator.
-    pub bypassed: bool,
-    /// Whether the rule `get` shows the document to the caller: if not, the answer is 404 whatever this rule says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub readable: Option<bool>,
-    /// The part of the rule that settles it.
-    pub decided_by: Decider,
-    /// The parts of the rule that `&&`, `||` and `!` join.
-    pub clauses: Vec<Clause>,
+pub struct IndexUse {
+    /// Its name.
+    pub name: String,
+    /// The first fields, which have one value.
+    pub equality: Vec<String>,
+    /// The field after them, which is bounded.
+    pub range: Option<String>,
+    /// Whether its order is the list's.
+    pub order: bool,
 }
 
-/// Explains the rule of the action; `current` is the document that was asked for.
-///
-/// # Errors
-/// `NotFound` for a document that is not there; `Invalid` `missing-document` for an action that needs one, and for
-/// input from which no document can be made.
-pub(crate) fn explain(cx: &Writing<'_>, ask: &ExplainRule, current: Option<&Document>) -> Result<RuleExplanation> {
-    match (ask.action, current) {
-        (Action::Create, _) => creation(cx, ask),
-        (_, Some(current)) => about_one(cx, ask, current),
-        (Action::List, None) if ask.document.is_none() => {
-            Ok(told(cx, ask.action, None, &environment_of_none(cx))?)
+/// An index and whether it serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Considered {
+    /// Its name.
+    pub name: String,
+    /// Its fields.
+    pub fields: Vec<String>,
+    /// What was thought of it.
+    pub verdict: String,
+}
+
+impl Explanation {
+    /// Puts verdicts into words. `rule` is the rule's text where there is one to be asked.
+    pub(crate) fn of(
+        indexes: &[Index],
+        verdicts: &[Verdict<'_>],
+        (rule, filter, sort): (Option<String>, Option<&Expression>, &[Sort]),
+    ) -> Self {
+        let scan = verdicts.iter().find_map(|verdict| match verdict {
+            Verdict::Chosen(scan) => Some(scan),
+            _ => None,
+        });
+        let by_id = |key: &Sort| key.field == crate::expr::Field::Id;
+        let sorts = match scan {
+            Some(scan) => scan.order.is_none(),
+            None => !sort.first().is_none_or(by_id),
+        };
+        Self {
+            index: scan.map(used),
+            rule,
+            filter: filter.map(Expression::to_text),
+            sorts,
+            considered: indexes.iter().zip(verdicts).map(|(index, verdict)| considered(index, verdict)).collect(),
         }
-        (_, None) if ask.document.is_none() => {
-            let message = "say which document: the rule decides about one";
-            Err(Error::invalid("missing-document", message).with_field("/document"))
-        }
-        (_, None) => Err(decide::not_found()),
     }
 }
 
-fn creation(cx: &Writing<'_>, ask: &ExplainRule) -> Result<RuleExplanation> {
-    let id = ask.document.clone().unwrap_or_else(DocumentId::generate);
-    let owner = ask.caller.user_id().cloned();
-    let document = Document::new(ask.collection.clone(), id, "", Revision::first()?, owner, (cx.now, cx.now));
-    let empty = Map::new();
-    let input = ask.input.as_ref().map_or(&empty, Object::as_map);
-    let after = cx.configured.completed(cx.caller, Cow::Borrowed(input), None, cx.now)?;
-    let environment = decide::about(cx, &document).with_input(input).with_after(&after);
-    told(cx, Action::Create, None, &environment)
-}
-
-fn about_one(cx: &Writing<'_>, ask: &ExplainRule, current: &Document) -> Result<RuleExplanation> {
-    let mut stored = Stored::of(cx, current)?;
-    stored.parse()?;
-    let readable = stored.readable(cx)?;
-    let environment = stored.environment(cx);
-    if ask.action != Action::Update {
-        return told(cx, ask.action, Some(readable), &environment);
+fn used(scan: &Scan<'_>) -> IndexUse {
+    let fields = scan.index.field_texts();
+    let name = |position: usize| scan.index.fields.get(position).map(|part| part.field.to_text());
+    IndexUse {
+        name: scan.index.name.to_string(),
+        equality: (0..scan.equal.min(fields.len())).filter_map(name).collect(),
+        range: if scan.range { name(scan.equal) } else { None },
+        order: scan.order.is_some(),
     }
-    let empty = Map::new();
-    let before = stored.members().unwrap_or(&empty);
-    let input = ask.input.as_ref().map_or(&empty, Object::as_map);
-    let after: Cow<'_, Map<String, Value>> = if ask.replaces {
-        Cow::Borrowed(input)
-    } else {
-        let patched = patch::apply(Value::Object(before.clone()), input, cx.now)?;
-        Cow::Owned(Object::from_value(patched)?.into_map())
-    };
-    let after = cx.configured.completed(cx.caller, after, Some(before), cx.now)?;
-    told(cx, Action::Update, Some(readable), &environment.with_input(input).with_after(&after))
 }
 
-/// Of a list nobody has looked at a document yet: what asks for one is missing.
-fn environment_of_none<'e>(cx: &Writing<'e>) -> Environment<'e> {
-    use crate::expr::CallerFacts;
-    Environment::without_document("").with_caller(CallerFacts::of(cx.caller)).with_now(cx.now)
+fn considered(index: &Index, verdict: &Verdict<'_>) -> Considered {
+    let verdict = match verdict {
+        Verdict::Chosen(scan) if scan.order.is_some_and(|order| order.key != order.id) => {
+            "used, backwards: documents that tie are sorted by id".to_owned()
+        }
+        Verdict::Chosen(_) => "used".to_owned(),
+        Verdict::Second => "another way finds fewer documents, or finds them in order".to_owned(),
+        Verdict::Useless if index.cut => {
+            "its first field is not compared with a known value, and texts of more than 256 bytes keep it from ordering"
+                .to_owned()
+        }
+        Verdict::Useless => {
+            let first = index.fields.first().map(first).unwrap_or_default();
+            format!("{first} is not compared with a known value, and its order is not the list's")
+        }
+        Verdict::Building => "it does not hold all documents yet".to_owned(),
+    };
+    Considered { name: index.name.to_string(), fields: index.fields.iter().map(field_text).collect(), verdict }
 }
 
-fn told(
-    cx: &Writing<'_>,
-    action: Action,
-    readable: Option<bool>,
-    environment: &Environment<'_>,
-) -> Result<RuleExplanation> {
-    let (rule, is_owner_rule) = match cx.configured.rule(action) {
-        Rule::Expression(rule) => (rule.clone(), false),
-        Rule::Owner => (Expression::parse(OWNER, action.scope())?, true),
-    };
-    let bypassed = cx.caller.bypasses_rules();
-    let Explanation { truth, decided_by, clauses } = rule.explain(environment);
-    let allowed = bypassed || truth == Truth::True;
-    Ok(RuleExplanation { allowed, rule: rule.to_text(), is_owner_rule, bypassed, readable, decided_by, clauses })
+fn first(part: &Sort) -> String {
+    let part = Sort::new(part.field.clone(), Direction::Ascending);
+    format!("`{}`", field_text(&part))
 }

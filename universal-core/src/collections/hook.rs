@@ -139,7 +139,9 @@ impl PendingWrite {
     /// Those of [`Object::from_value`]; `Invalid` `reserved-key` for a member `id`.
     pub fn into_changed(self) -> Result<Option<Map<String, Value>>> {
         match self.after {
-            Some(after) if self.is_changed => Object::from_value(Value::Object(after)).map(|after| Some(after.into_map())),
+            Some(after) if self.is_changed => {
+                Object::from_value(Value::Object(after)).map(|after| Some(after.into_map()))
+            }
             _ => Ok(None),
         }
     }

@@ -3,6 +3,7 @@
 
 pub mod consumer;
 pub mod hub;
+pub(crate) mod indexer;
 pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;

@@ -71,13 +71,20 @@ impl Expression {
     /// # Errors
     /// `Invalid` with [`Scope::code`], the position and what only memory can do.
     pub fn listable(&self) -> Result<()> {
-        listable::check(&self.root).map_err(|(position, message)| self.scope.told(self.scope.invalid(position, message)))
+        listable::check(&self.root)
+            .map_err(|(position, message)| self.scope.told(self.scope.invalid(position, message)))
     }
 
     /// Where it stands.
     #[must_use]
     pub fn scope(&self) -> Scope {
         self.scope
+    }
+
+    /// The same with another tree.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn with_root(&self, root: Node) -> Self {
+        Self { root: Arc::new(root), scope: self.scope }
     }
 
     /// The tree.

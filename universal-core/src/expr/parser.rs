@@ -42,7 +42,9 @@ pub(super) fn bounded(root: &Node, scope: Scope) -> Result<()> {
     }
     let size = root.size();
     if size > LARGEST {
-        return Err(scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}")));
+        return Err(
+            scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}"))
+        );
     }
     Ok(())
 }
@@ -423,7 +425,8 @@ impl Parser {
                         path.push(Follow::Item(index, position));
                     }
                     _ => {
-                        let message = "expected a member's name in quotes or an item's number, for example [\"a-b\"] or [0]";
+                        let message =
+                            "expected a member's name in quotes or an item's number, for example [\"a-b\"] or [0]";
                         return Err(self.invalid(position, message));
                     }
                 }

@@ -179,10 +179,8 @@ impl Database {
             return self.write(operation).await;
         }
         let database = self.clone();
-        self.transaction(move |transaction| {
-            Box::pin(async move { operation(&mut database.join(transaction)?).await })
-        })
-        .await
+        self.transaction(move |transaction| Box::pin(async move { operation(&mut database.join(transaction)?).await }))
+            .await
     }
 
     fn is_outside(&self) -> Result<()> {

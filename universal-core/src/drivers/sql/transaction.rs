@@ -57,6 +57,8 @@ impl LentWrite<'_> {
     pub(crate) fn give_back(self) {
         if let Some(state) = self.transaction.into_state::<State>() {
             *self.effects = state.effects;
+            // The host's own statements are not seen here.
+            self.effects.touched();
         }
     }
 }
@@ -122,6 +124,15 @@ impl Database {
         T: Send,
         F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
     {
+        self.transaction_within(self.0.transaction_limit, body).await
+    }
+
+    /// The same within another time.
+    pub(crate) async fn transaction_within<T, F>(&self, limit: Duration, body: F) -> Result<T>
+    where
+        T: Send,
+        F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
+    {
         if inside_transaction(self) {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -133,17 +144,22 @@ impl Database {
         if let Some(writer) = &self.0.writer {
             let grant = writer.exclusive().await?;
             let (transaction, lease) = grant.into_parts();
-            return self.run(transaction, body, Some(lease)).await;
+            return self.run(transaction, body, (limit, Some(lease))).await;
         }
         if self.0.stop.is_cancelled() {
             return Err(shutting_down());
         }
         let transaction = self.0.connection.begin().await.map_err(from_db)?;
-        self.run(transaction, body, None).await
+        self.run(transaction, body, (limit, None)).await
     }
 
     /// `lease` is what keeps SQLite's writer waiting; it must outlive the end of the transaction.
-    async fn run<T, F>(&self, transaction: DatabaseTransaction, body: F, lease: Option<Lease>) -> Result<T>
+    async fn run<T, F>(
+        &self,
+        transaction: DatabaseTransaction,
+        body: F,
+        (limit, lease): (Duration, Option<Lease>),
+    ) -> Result<T>
     where
         T: Send,
         F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
@@ -151,7 +167,6 @@ impl Database {
         // Dropped in the reverse order of this line: the transaction is rolled back before the writer goes on.
         let (lease, transaction) = (lease, transaction);
         let mut handle = self.lend(&transaction);
-        let limit = self.0.transaction_limit;
         let bounded = tokio::time::timeout(limit, INSIDE.scope(self.identity(), body(&mut handle)));
         let outcome = bounded.await.unwrap_or_else(|_| {
             Err(Error::new(

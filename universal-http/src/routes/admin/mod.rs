@@ -20,4 +20,8 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
     .access(Access::Admin),
     Route::post("/admin/rules/explain", "admin.rules.explain", |service, cx| Box::pin(rules::explain(service, cx)))
         .access(Access::Admin),
+    Route::post("/admin/collections/{name}/explain", "admin.collections.explain", |service, cx| {
+        Box::pin(collections::explain(service, cx))
+    })
+    .access(Access::Admin),
 ];

@@ -62,7 +62,8 @@ impl SqlCollections {
         let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
             return Ok(None);
         };
-        let Known { configured, tenant_version, hooks, .. } = self.configurations.recent(caller.tenant(), collection).await?;
+        let Known { configured, tenant_version, hooks, .. } =
+            self.configurations.recent(caller.tenant(), collection).await?;
         if inside_transaction(&self.database) || !configured.creates_alone() || hooks.is_some() {
             return Ok(None);
         }

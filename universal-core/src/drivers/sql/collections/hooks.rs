@@ -77,7 +77,12 @@ impl CollectionHooks {
     }
 
     /// Runs them for a document that will be deleted.
-    pub(super) async fn before_delete(&self, write: &mut Write<'_>, caller: &Caller, document: &Document) -> Result<()> {
+    pub(super) async fn before_delete(
+        &self,
+        write: &mut Write<'_>,
+        caller: &Caller,
+        document: &Document,
+    ) -> Result<()> {
         self.run(write, PendingWrite::deletion(caller.clone(), document.clone())).await.map(|_| ())
     }
 

@@ -31,15 +31,18 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     pub(super) fn writing(&self) -> Writing<'a> {
-        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+        let configured = &self.known.configured;
+        // The entries of a document before an update are made of its members.
+        let wants_before = !configured.indexes().is_empty();
+        Writing { caller: self.caller, configured, now: self.now, wants_before }
     }
 
-    fn tenant(&self) -> &'a TenantId {
+    pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
     }
 
     /// What will be stored after the host's hooks had their say.
-    async fn before_store<'d>(
+    pub(super) async fn before_store<'d>(
         &self,
         write: &mut Write<'_>,
         before: Option<&Document>,
@@ -125,11 +128,15 @@ async fn replace(
 pub(super) const WRITE_CONFLICT: &str = "write-conflict";
 
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    decided: Decided<'_>,
+) -> Result<Option<Document>> {
     let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
-         VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
     let mut values = rows::key(author.tenant(), &document.collection, &document.id);
@@ -137,20 +144,31 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
+    values.push(document.updated_at.as_micros().into());
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&decided.members)))).await {
+        if error.code() == "unique-violation" {
+            // Nothing must be left in a transaction that goes on.
+            write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
+        }
+        return Err(error);
+    }
+    write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
+    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
 }
 
-async fn update(
+pub(super) async fn update(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,
     decided: Decided<'_>,
 ) -> Result<Written> {
     let after = decided.document;
+    let before = current.map(|current| (current, decided.before.as_ref()));
+    write.change_entries(&author, before, Some((&after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -161,6 +179,7 @@ async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
+    write.store_words(author.tenant(), &author.known.configured, &after, &decided.members).await?;
     record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
     Ok(Written::Updated(after))
 }
@@ -171,11 +190,16 @@ async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Docum
     if let Some(hooks) = &author.known.hooks {
         hooks.before_delete(write, author.caller, &current).await?;
     }
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    write.change_entries(&author, Some((&current, None)), None).await?;
+    expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+    }
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }
+
+const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 
 async fn record(
     write: &mut Write<'_>,
