@@ -198,7 +198,8 @@ async fn what_a_hook_changes_must_be_a_document_that_fits() {
             assert_eq!(refused(create(&backend, "things", json!({"spoil": spoil})).await).1, code);
         }
         let user = Caller::user(TenantId::default_tenant(), "ada".parse().unwrap());
-        let made = backend.collections().create(&user, &name("things"), NewDocument::new(object(json!({"n": 1})))).await;
+        let made =
+            backend.collections().create(&user, &name("things"), NewDocument::new(object(json!({"n": 1})))).await;
         // The hook may write what the caller may not see.
         assert_eq!(&*made.expect("created").body, r#"{"n":1}"#);
         assert_eq!(bodies(&backend, "things").await, [json!({"n": 1, "secret": 1})]);
@@ -296,7 +297,10 @@ fn consumer(builder: Builder, seen: mpsc::UnboundedSender<(String, i64)>) -> Bui
 }
 
 async fn next(seen: &mut mpsc::UnboundedReceiver<(String, i64)>) -> (String, i64) {
-    tokio::time::timeout(Duration::from_secs(20), seen.recv()).await.expect("a change comes").expect("the consumer lives")
+    tokio::time::timeout(Duration::from_secs(20), seen.recv())
+        .await
+        .expect("a change comes")
+        .expect("the consumer lives")
 }
 
 async fn create_as(backend: &Backend, id: &str) {

@@ -96,9 +96,7 @@ pub(crate) fn explain(cx: &Writing<'_>, ask: &ExplainRule, current: Option<&Docu
     match (ask.action, current) {
         (Action::Create, _) => creation(cx, ask),
         (_, Some(current)) => about_one(cx, ask, current),
-        (Action::List, None) if ask.document.is_none() => {
-            Ok(told(cx, ask.action, None, &environment_of_none(cx))?)
-        }
+        (Action::List, None) if ask.document.is_none() => Ok(told(cx, ask.action, None, &environment_of_none(cx))?),
         (_, None) if ask.document.is_none() => {
             let message = "say which document: the rule decides about one";
             Err(Error::invalid("missing-document", message).with_field("/document"))

@@ -206,18 +206,6 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Collection<T> {
         typed(self.collections.get_with(caller, &self.name, id, query).await?.value)
     }
 
-    /// Reads a page of documents with its cursors and, if asked for, the count of all pages.
-    ///
-    /// # Errors
-    /// As [`list`](Self::list).
-    pub async fn page(&self, caller: &Caller, query: &ListQuery) -> Result<Page<Typed<T>>> {
-        let page = self.collections.list(caller, &self.name, query).await?.value;
-        let items = page.items.into_iter().map(typed).collect::<Result<_>>()?;
-        let mut typed = Page::new(items, page.next_cursor, page.previous_cursor);
-        typed.count = page.count;
-        Ok(typed)
-    }
-
     /// Reads a page of documents of which only some members were selected, as values of a type that has those.
     ///
     /// # Errors
@@ -241,15 +229,6 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Collection<T> {
     /// As [`Collections::distinct`].
     pub async fn distinct(&self, caller: &Caller, query: &DistinctQuery) -> Result<Distinct> {
         Ok(self.collections.distinct(caller, &self.name, query).await?.value)
-    }
-
-    /// Reads a page of documents.
-    ///
-    /// # Errors
-    /// As [`Collections::list`]; `Invalid` if the members of one do not fit `T`.
-    pub async fn list(&self, caller: &Caller, query: &ListQuery) -> Result<Vec<Typed<T>>> {
-        let page = self.collections.list(caller, &self.name, query).await?.value;
-        page.items.into_iter().map(typed).collect()
     }
 
     /// The first document that matches.

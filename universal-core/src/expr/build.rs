@@ -158,13 +158,13 @@ impl Term {
     }
 
     fn compare(self, comparison: Comparison, other: Self) -> Condition {
-        Condition(both(self, other).and_then(|(left, right)| beside::comparison(Scope::Filter, comparison, left, right)))
+        Condition(
+            both(self, other).and_then(|(left, right)| beside::comparison(Scope::Filter, comparison, left, right)),
+        )
     }
 
     fn search(self, search: Search, part: Self) -> Condition {
-        Condition(both(self, part).map(|(text, part)| {
-            Node::Search { search, sides: Box::new([text.node, part.node]) }
-        }))
+        Condition(both(self, part).map(|(text, part)| Node::Search { search, sides: Box::new([text.node, part.node]) }))
     }
 
     fn calculate(self, operator: Operator, other: Self) -> Self {
@@ -284,12 +284,7 @@ impl Condition {
         self.build(Scope::Filter)
     }
 
-    fn joined(
-        self,
-        other: Self,
-        join: fn(Vec<Node>) -> Node,
-        split: fn(Node) -> Result<Vec<Node>, Box<Node>>,
-    ) -> Self {
+    fn joined(self, other: Self, join: fn(Vec<Node>) -> Node, split: fn(Node) -> Result<Vec<Node>, Box<Node>>) -> Self {
         Self(self.0.and_then(|first| {
             let mut parts = split(first).unwrap_or_else(|node| vec![*node]);
             parts.extend(split(other.0?).unwrap_or_else(|node| vec![*node]));

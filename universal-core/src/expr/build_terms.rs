@@ -28,9 +28,7 @@ pub fn field(name: &str) -> Term {
 pub fn path<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Term {
     Term(steps(names).and_then(|names| match &*names {
         [name] if **name == *"id" => Ok(Node::Place(Place::Field(Field::Id))),
-        [name, _, ..] if **name == *"id" => {
-            Err(refused("expected nothing after the document's id, which is a text"))
-        }
+        [name, _, ..] if **name == *"id" => Err(refused("expected nothing after the document's id, which is a text")),
         _ => Ok(Node::Place(Place::Field(Field::Document(names)))),
     }))
 }

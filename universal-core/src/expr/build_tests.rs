@@ -31,7 +31,10 @@ fn the_same_tree_as_the_text() {
         (field("a").eq(1).and(field("b").eq(2).and(field("c").eq(3))), "a == 1 && b == 2 && c == 3"),
         (field("a").eq(1).not().not(), "!!(a == 1)"),
         (!field("done").is_true(), "!done"),
-        (field("author.name").has().and(path(["a-b", "c.d"]).ne("x")), "has(author.name) && doc[\"a-b\"][\"c.d\"] != 'x'"),
+        (
+            field("author.name").has().and(path(["a-b", "c.d"]).ne("x")),
+            "has(author.name) && doc[\"a-b\"][\"c.d\"] != 'x'",
+        ),
         (field("s").is_in(["open", "late"]), "s in ['open', 'late']"),
         (field("s").is_in(Vec::<i64>::new()), "s in []"),
         (value("x").is_in([field("a"), field("b")]), "'x' in [a, b]"),
@@ -40,8 +43,10 @@ fn the_same_tree_as_the_text() {
         (meta_owner().eq(caller_id()), "meta.owner == caller.id"),
         (field("n").eq(None::<i64>).and(field("m").eq(Some(2))), "n == null && m == 2"),
         (field("n").le(-2).and(field("x").lt(1.5)).and(field("y").ge(2.0)), "n <= -2 && x < 1.5 && y >= 2"),
-        (field("t").contains("x").and(field("t").starts_with("a")).or(field("t").ends_with("z")),
-            "(t.contains('x') && t.startsWith('a')) || t.endsWith('z')"),
+        (
+            field("t").contains("x").and(field("t").starts_with("a")).or(field("t").ends_with("z")),
+            "(t.contains('x') && t.startsWith('a')) || t.endsWith('z')",
+        ),
         (field("t").matches("^a+$").and(field("t").size().gt(3)), "t.matches('^a+$') && size(t) > 3"),
         ((field("price") * field("count") + 2).gt(10), "price * count + 2 > 10"),
         (((field("a") - field("b")) / 2).eq(field("c") % 3), "(a - b) / 2 == c % 3"),
@@ -221,9 +226,16 @@ fn an_explanation_names_the_clause_that_decided() {
         ("doc.gone == 1 && doc.level > 3", Truth::False, "doc.level > 3"),
         ("doc.open == true || doc.level == 2", Truth::True, "doc.level == 2"),
         ("doc.level == 2 && !doc.open", Truth::True, "doc.level == 2 && !doc.open"),
-        ("doc.open || (doc.level == 2 && meta.owner == caller.id)", Truth::False,
-            "doc.open || (doc.level == 2 && meta.owner == caller.id)"),
-        ("doc.level == 2 && (doc.open || meta.owner == caller.id)", Truth::False, "doc.open || meta.owner == caller.id"),
+        (
+            "doc.open || (doc.level == 2 && meta.owner == caller.id)",
+            Truth::False,
+            "doc.open || (doc.level == 2 && meta.owner == caller.id)",
+        ),
+        (
+            "doc.level == 2 && (doc.open || meta.owner == caller.id)",
+            Truth::False,
+            "doc.open || meta.owner == caller.id",
+        ),
         ("!(doc.open || doc.level == 2)", Truth::False, "doc.level == 2"),
         ("!(doc.open || doc.level == 3)", Truth::True, "!(doc.open || doc.level == 3)"),
         ("doc.title > 3 || doc.open", Truth::Error, "doc.title > 3"),
@@ -240,16 +252,19 @@ fn an_explanation_shows_the_values_that_clauses_saw() {
     let rule = "doc.gone.far == 1 || doc.level + 1 > 9 || doc.title > 3 || 'y' in doc.tags || meta.owner == caller.id || has(doc.due)";
     let explained = explain(rule, &document);
     let shown = serde_json::to_value(&explained.clauses).unwrap();
-    assert_eq!(shown, json!([
-        {"text": "doc.gone.far == 1", "position": 0, "truth": "error", "values": [{"text": "doc.gone.far"}], "why": "missing"},
-        {"text": "doc.level + 1 > 9", "position": 21, "truth": "false",
-            "values": [{"text": "doc.level + 1", "value": 3}, {"text": "doc.level", "value": 2}]},
-        {"text": "doc.title > 3", "position": 42, "truth": "error", "values": [{"text": "doc.title", "value": "tea"}], "why": "types"},
-        {"text": "\"y\" in doc.tags", "position": 59, "truth": "false", "values": [{"text": "doc.tags", "value": ["x"]}]},
-        {"text": "meta.owner == caller.id", "position": 78, "truth": "false",
-            "values": [{"text": "meta.owner", "value": "ada"}, {"text": "caller.id", "value": "bob"}]},
-        {"text": "has(doc.due)", "position": 105, "truth": "false", "values": [{"text": "doc.due"}]},
-    ]));
+    assert_eq!(
+        shown,
+        json!([
+            {"text": "doc.gone.far == 1", "position": 0, "truth": "error", "values": [{"text": "doc.gone.far"}], "why": "missing"},
+            {"text": "doc.level + 1 > 9", "position": 21, "truth": "false",
+                "values": [{"text": "doc.level + 1", "value": 3}, {"text": "doc.level", "value": 2}]},
+            {"text": "doc.title > 3", "position": 42, "truth": "error", "values": [{"text": "doc.title", "value": "tea"}], "why": "types"},
+            {"text": "\"y\" in doc.tags", "position": 59, "truth": "false", "values": [{"text": "doc.tags", "value": ["x"]}]},
+            {"text": "meta.owner == caller.id", "position": 78, "truth": "false",
+                "values": [{"text": "meta.owner", "value": "ada"}, {"text": "caller.id", "value": "bob"}]},
+            {"text": "has(doc.due)", "position": 105, "truth": "false", "values": [{"text": "doc.due"}]},
+        ])
+    );
     assert_eq!(explained.clauses[0].why, Some(Why::Missing));
     let moments = explain("meta.created_at - meta.updated_at > duration('90s')", &document);
     assert_eq!(moments.clauses[0].values[0].value, Some(json!("0s")));

@@ -9,8 +9,7 @@ use crate::{
         environment::Environment,
         eval::{Truth, condition, value},
         expression::Expression,
-        print,
-        time,
+        print, time,
         value::View,
     },
 };
@@ -142,12 +141,7 @@ fn first_clause(node: &Node) -> &Node {
     }
 }
 
-fn collect<'e>(
-    node: &'e Node,
-    environment: &Environment<'e>,
-    whole: &str,
-    clauses: &mut Vec<(&'e Node, Clause)>,
-) {
+fn collect<'e>(node: &'e Node, environment: &Environment<'e>, whole: &str, clauses: &mut Vec<(&'e Node, Clause)>) {
     if let Some(parts) = joined(node) {
         parts.iter().for_each(|part| collect(part, environment, whole, clauses));
         return;
@@ -164,13 +158,7 @@ fn collect<'e>(
 }
 
 /// The values that a clause saw, each once: of its names, and of what it calculates from them.
-fn see<'e>(
-    node: &'e Node,
-    environment: &Environment<'e>,
-    is_clause: bool,
-    values: &mut Vec<Seen>,
-    missing: &mut bool,
-) {
+fn see<'e>(node: &'e Node, environment: &Environment<'e>, is_clause: bool, values: &mut Vec<Seen>, missing: &mut bool) {
     let is_made = matches!(
         node,
         Node::Calculate { .. } | Node::Negate(_) | Node::Size(_) | Node::Moment { .. } | Node::Written { .. }
@@ -227,4 +215,3 @@ fn decider<'e>(node: &'e Node, environment: &Environment<'e>) -> &'e Node {
         _ => node,
     }
 }
-

@@ -67,7 +67,6 @@ pub use field::Field;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzz::changed;
 pub(crate) use listable::{is_json, is_known};
-#[expect(unused_imports, reason = "the planner of indexes asks")]
 pub(crate) use parts::{Part, Test};
 pub use scope::{Root, Scope};
 pub(crate) use types::{Type, type_of};
