@@ -228,6 +228,16 @@ impl Builder {
 
     /// On a PostgreSQL pool that the host has opened. It stays the host's: nobody else's statements
     /// are changed, but the pool is closed by [`Backend::shutdown`].
+    ///
+    /// A host on plain sqlx lends its pool and runs its own SQL in [`Backend::transaction`]:
+    ///
+    /// ```no_run
+    /// # use universal_core::{Backend, error::Result, secret::MasterKey};
+    /// # async fn run(pool: sqlx::PgPool, key: MasterKey) -> Result<Backend> {
+    /// let connection = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+    /// Backend::builder().with_postgres_connection(connection).with_master_key(key).build().await
+    /// # }
+    /// ```
     #[cfg(feature = "postgres")]
     pub fn with_postgres_connection(mut self, connection: sea_orm::DatabaseConnection) -> Self {
         self.connection = Some(connection);
