@@ -177,14 +177,12 @@ impl SqlCollections {
             failed_at: AtomicUsize::new(NONE),
         });
         let shared = Arc::clone(&commit);
-        let outcome = self
-            .database
-            .write(move |write| {
-                let commit = Arc::clone(&shared);
-                Box::pin(async move { commit.run(write).await })
-            })
-            .await;
-        (commit, outcome)
+        let is_hooked = known.hooks.is_some();
+        let outcome = self.commit(is_hooked, move |write| {
+            let commit = Arc::clone(&shared);
+            Box::pin(async move { commit.run(write).await })
+        });
+        (commit, outcome.await)
     }
 }
 
@@ -197,7 +195,8 @@ impl Commit {
             let before = write.changes();
             match self.import.write(write, (&self.known, self.now), line).await {
                 Err(error) if !is_of_the_line(&error) => return Err(error),
-                Err(error) if write.changes() != before => {
+                // What a hook of the host's did is not counted.
+                Err(error) if write.changes() != before || self.known.hooks.is_some() => {
                     self.failed_at.store(at, Ordering::Release);
                     return Err(error);
                 }
