@@ -13,6 +13,7 @@ use crate::{
         distinct::{Distinct, DistinctQuery},
         document::Document,
         explain::Explanation,
+        explain_rule::{ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
@@ -266,6 +267,13 @@ pub trait Collections: Send + Sync + fmt::Debug {
         settings: CollectionSettings,
         expected: Option<i64>,
     ) -> Result<CollectionInfo>;
+
+    /// Says why a rule allows or refuses what somebody would do, for administrators. Nothing is done.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound` for a document that is not there; `Invalid` for an action without the
+    /// document that it is about, and for input that no document can be made of.
+    async fn explain_rule(&self, caller: &Caller, explain: ExplainRule) -> Result<RuleExplanation>;
 
     /// Creates a document.
     ///

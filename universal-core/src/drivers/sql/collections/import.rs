@@ -177,12 +177,13 @@ impl SqlCollections {
             failed_at: AtomicUsize::new(NONE),
         });
         let shared = Arc::clone(&commit);
-        let is_hooked = known.hooks.is_some();
-        let outcome = self.commit(is_hooked, move |write| {
-            let commit = Arc::clone(&shared);
-            Box::pin(async move { commit.run(write).await })
-        });
-        (commit, outcome.await)
+        let outcome = self
+            .commit(known.hooks.is_some(), move |write| {
+                let commit = Arc::clone(&shared);
+                Box::pin(async move { commit.run(write).await })
+            })
+            .await;
+        (commit, outcome)
     }
 }
 

@@ -32,6 +32,7 @@ pub(super) async fn apply(
             let decided = decide::create(&author.writing(), collection, document)?;
             let mut decided = author.before_store(write, None, decided).await?;
             keep(&mut decided.document, kept);
+            let decided = author.before_store(write, None, decided).await?;
             write::insert(write, author, decided).await?.map(|_| true).ok_or_else(decide::taken)
         }
         DocumentWrite::Replace { collection, id, body, precondition } => {
@@ -44,8 +45,10 @@ pub(super) async fn apply(
             let decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
             let mut decided = author.before_store(write, Some(&current), decided).await?;
             keep(&mut decided.document, kept);
-            move_to_owner(write, author, &decided.document).await?;
-            write::update(write, author, Some(&current), decided).await.map(|_| false)
+            let decided = author.before_store(write, Some(&current), decided).await?;
+            let kept = decided.document.clone();
+            write::update(write, author, Some(&current), decided).await?;
+            move_to_owner(write, author, &kept).await.map(|()| false)
         }
         other => Ok(write::apply(write, author, other).await?.is_created()),
     }

@@ -167,6 +167,26 @@ impl NativeConnection {
         failure.map_or(Ok((found, more)), Err)
     }
 
+    /// Each row, one after the other, so that none but the current one is held.
+    pub(super) fn each(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        take: &(dyn Fn(Row) -> Result<()> + Send),
+    ) -> Result<()> {
+        let failure = self.run(sql, values, |mut statement| {
+            let columns = statement.column_count();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                if let Err(error) = take(Row::from_cells(cells(row, columns)?)) {
+                    return Ok(Some(error));
+                }
+            }
+            Ok(None)
+        })?;
+        failure.map_or(Ok(()), Err)
+    }
+
     /// Begins the transaction of a writer.
     pub(super) fn begin(&mut self) -> Result<()> {
         self.lift_limit();
