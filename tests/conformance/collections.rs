@@ -8,8 +8,9 @@ use universal_core::{
     collections::{Command, DocumentWrite, IdempotencyKey, ListQuery, NewDocument},
     conformance::{
         collections::{cases, once},
+        explain,
         jobs::Work,
-        rules,
+        rules, search, transfer,
     },
     json::Object,
     secret::MasterKey,
@@ -20,7 +21,8 @@ use super::subject::{On, Subject, run, subject};
 
 async fn documents(on: On) {
     let subject = subject(on).await;
-    let cases = cases().chain(rules::CASES.iter().copied());
+    let settings = [rules::CASES, explain::CASES, search::CASES, transfer::CASES].concat();
+    let cases = cases().chain(settings);
     run(cases, Arc::clone(subject.backend.collections())).await;
     subject.backend.shutdown().await;
 }

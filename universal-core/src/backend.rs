@@ -220,6 +220,22 @@ impl Backend {
     /// Takes part in a transaction that the host opened on the same database and will end itself. On
     /// SQLite it must be IMMEDIATE. After the commit call [`notify`](Self::notify); without it,
     /// subscribers and workers notice at their next poll.
+    ///
+    /// ```no_run
+    /// # use sea_orm::{DatabaseConnection, TransactionTrait as _};
+    /// # use universal_core::{Backend, Caller};
+    /// # use serde_json::{Value, json};
+    /// # async fn run(backend: Backend, connection: DatabaseConnection, caller: Caller)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let orders = backend.collection::<Value>("orders")?;
+    /// let transaction = connection.begin().await?;
+    /// let mut joined = backend.join(&transaction);
+    /// orders.create_in(&mut joined, &caller, &json!({"book": "emma"})).await?;
+    /// let signalled = backend.signals_of(joined); // the borrow ends here
+    /// transaction.commit().await?;
+    /// backend.notify(&signalled); // wakes subscribers and workers
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn join<'c>(&self, transaction: &'c sea_orm::DatabaseTransaction) -> Transaction<'c> {
         self.parts.database.lend(transaction)

@@ -37,6 +37,17 @@ impl Action {
         }
     }
 
+    /// The action of a name.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-action` for another name.
+    pub fn parse(name: &str) -> Result<Self> {
+        let all = [Self::List, Self::Get, Self::Create, Self::Update, Self::Delete];
+        all.into_iter().find(|action| action.as_str() == name).ok_or_else(|| {
+            Error::invalid("invalid-action", "an action is list, get, create, update or delete").with_field("/action")
+        })
+    }
+
     /// The names that its rule may use.
     pub(crate) fn scope(self) -> Scope {
         match self {
@@ -75,6 +86,14 @@ impl Rule {
             return Err(Error::invalid("invalid-rule", message).with_field(place()));
         }
         Ok(Self::Expression(parsed))
+    }
+
+    /// Its text; `owner` for the owner rule.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Owner => "owner".to_owned(),
+            Self::Expression(rule) => rule.to_text(),
+        }
     }
 
     /// Whether it must be asked about the members of a document.

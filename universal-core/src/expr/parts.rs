@@ -12,7 +12,6 @@ use crate::expr::{
 
 /// A condition on one field with known values, which must hold for the whole to hold.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
 pub(crate) struct Part<'e> {
     /// The field of the stored document or its row.
     pub(crate) field: &'e Field,
@@ -22,7 +21,6 @@ pub(crate) struct Part<'e> {
 
 /// What a field must satisfy.
 #[derive(Clone, Debug)]
-#[expect(dead_code, reason = "the planner of indexes asks")]
 pub(crate) enum Test<'e> {
     /// `field <comparison> value`; the value is known and no error.
     Compare(Comparison, View<'e>),
@@ -47,7 +45,6 @@ impl Expression {
 
     /// The parts of its outermost `&&`, or itself, that compare a field with what is known. A document that matches
     /// satisfies each of them; a document that satisfies all of them need not match.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
     pub(crate) fn parts<'e>(&'e self, known: &Known<'e>) -> Vec<Part<'e>> {
         let environment = Environment::without_document("").with_known(*known);
         match self.root() {
