@@ -89,7 +89,7 @@ fn refused<T>(outcome: Result<T>) -> (ErrorKind, &'static str) {
 fn bookkeeping(builder: Builder) -> Builder {
     builder.before_commit(only("orders"), |backend, tx, write| {
         Box::pin(async move {
-            let before = write.before().map(|before| before.body.to_string());
+            let before = write.before_members()?;
             let entry = json!({"action": write.action().as_str(), "order": write.id().as_str(), "before": before});
             backend.collections().write_in(tx, write.caller(), creation("journal", entry)).await?;
             if let Some(members) = write.after_mut() {
@@ -136,8 +136,8 @@ async fn a_hook_changes_refuses_and_writes_in_the_same_commit() {
             journal,
             [
                 json!({"action": "create", "order": id, "before": null}),
-                json!({"action": "update", "order": id, "before": "{\"n\":1,\"seen\":true}"}),
-                json!({"action": "delete", "order": id, "before": "{\"n\":2,\"seen\":true}"}),
+                json!({"action": "update", "order": id, "before": {"n": 1, "seen": true}}),
+                json!({"action": "delete", "order": id, "before": {"n": 2, "seen": true}}),
             ],
             "what was refused left no entry"
         );
