@@ -10,7 +10,7 @@ use crate::{
     auth::{Auth, User},
     builder::Builder,
     caller::Caller,
-    collections::{Collection, Collections},
+    collections::{Collection, Collections, Maintenance},
     drivers::sql::connection::Database,
     engine::worker::Workers,
     error::Result,
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) sweep: Arc<dyn Sweep>,
+    pub(crate) maintenance: Arc<dyn Maintenance>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -142,6 +143,13 @@ impl Backend {
     #[must_use]
     pub fn sweep(&self) -> &Arc<dyn Sweep> {
         &self.parts.sweep
+    }
+
+    /// What deletes documents whose time is over and goes on with dropping and renaming collections; the backend runs it
+    /// every few seconds by itself.
+    #[must_use]
+    pub fn maintenance(&self) -> &Arc<dyn Maintenance> {
+        &self.parts.maintenance
     }
 
     /// Makes sure that a tenant exists. The tenant `default` always does.

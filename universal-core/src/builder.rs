@@ -9,7 +9,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::list_cursor::CursorKey,
+    collections::{Maintenance, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -160,6 +160,8 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        let maintenance = Arc::clone(&collections) as Arc<dyn Maintenance>;
+        tasks.spawn(upkeep::run_collections(Arc::clone(&maintenance), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
@@ -193,6 +195,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                maintenance,
                 database,
                 workers,
                 tasks,

@@ -9,10 +9,12 @@ use crate::{
     clock::Timestamp,
     collections::{
         document::Document,
+        expiry::Expiry,
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
         settings::{CollectionSettings, OnDelete, ServerValue},
+        state::CollectionState,
     },
     error::{Error, ErrorKind, Result},
     expr::Expression,
@@ -41,6 +43,8 @@ pub struct Configured {
     immutable: Vec<Path>,
     server_set: Vec<(Path, ServerValue)>,
     references: Vec<(Path, CollectionName, OnDelete)>,
+    expiry: Option<Expiry>,
+    state: CollectionState,
 }
 
 impl Configured {
@@ -76,9 +80,11 @@ impl Configured {
                     Ok((path, target, reference.on_delete))
                 })
                 .collect::<Result<_>>()?,
+            expiry: settings.time_to_live.as_ref().map(Expiry::compile).transpose()?,
             settings,
             version,
             closed: false,
+            state: CollectionState::Active,
         })
     }
 
@@ -98,6 +104,30 @@ impl Configured {
             immutable: Vec::new(),
             server_set: Vec::new(),
             references: Vec::new(),
+            expiry: None,
+            state: CollectionState::Active,
+        }
+    }
+
+    /// The same, while the collection goes through something.
+    pub(crate) fn with_state(mut self, state: CollectionState) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// What the collection is going through.
+    pub(crate) fn state(&self) -> CollectionState {
+        self.state
+    }
+
+    /// Refuses writes while the collection is dropped or renamed.
+    ///
+    /// # Errors
+    /// `Conflict` `collection-closed`.
+    pub(crate) fn takes_writes(&self) -> Result<()> {
+        match self.state {
+            CollectionState::Active | CollectionState::Building => Ok(()),
+            CollectionState::Dropping | CollectionState::Renaming => Err(closed()),
         }
     }
 
@@ -128,7 +158,22 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+        self.expiry.is_none() && !self.binds_references() && self.takes_writes().is_ok()
+    }
+
+    /// When documents expire, if they do.
+    pub(crate) fn expiry(&self) -> Option<&Expiry> {
+        self.expiry.as_ref()
+    }
+
+    /// Whether a reference must name a document that is there.
+    pub(crate) fn binds_references(&self) -> bool {
+        self.references.iter().any(|(.., on_delete)| *on_delete != OnDelete::Nothing)
+    }
+
+    /// Whether a change must know the members before it, for what is written beside the document.
+    pub(crate) fn compares_members(&self) -> bool {
+        self.binds_references() || self.expiry.as_ref().is_some_and(Expiry::asks_for_members)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
@@ -307,6 +352,12 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
         }
     };
     values.iter().map(path).collect()
+}
+
+/// The error of a write to a collection that is dropped or renamed.
+pub(crate) fn closed() -> Error {
+    let message = "the collection is being dropped or renamed and takes no writes until that is done; look at its state";
+    Error::new(ErrorKind::Conflict, "collection-closed", message)
 }
 
 fn too_many(setting: &str) -> Error {

@@ -16,6 +16,7 @@ use crate::{
         rule::{Action, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
+        state::Progress,
         write::{DocumentWrite, Written},
     },
     cursor::Cursor,
@@ -240,8 +241,21 @@ impl Collections for SqlCollections {
                 Box::pin(async move { write.configure(&work.0, &work.1, (&work.2, expected), now).await })
             })
             .await?;
+        self.rebuild(caller.tenant(), collection).await?;
         self.configurations.forget(caller.tenant(), collection);
         self.configurations.info(caller.tenant(), collection).await
+    }
+
+    async fn drop_collection(&self, caller: &Caller, collection: &CollectionName) -> Result<Progress> {
+        administers(caller)?;
+        self.begin_drop(caller.tenant(), collection).await?;
+        self.go_on_dropping(caller, collection).await
+    }
+
+    async fn rename_collection(&self, caller: &Caller, from: &CollectionName, to: &CollectionName) -> Result<Progress> {
+        administers(caller)?;
+        self.begin_rename(caller.tenant(), from, to).await?;
+        self.go_on_renaming(caller, from, to).await
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     drivers::sql::{
-        collections::{configurations::Known, rows},
+        collections::{beside, cascade, configurations::Known, rows},
         feed::Recorded,
         write::Write,
     },
@@ -31,10 +31,11 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     fn writing(&self) -> Writing<'a> {
-        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+        let configured = &*self.known.configured;
+        Writing { caller: self.caller, configured, now: self.now, wants_before: configured.compares_members() }
     }
 
-    fn tenant(&self) -> &'a TenantId {
+    pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
     }
 }
@@ -100,7 +101,8 @@ async fn replace(
 
 /// Stores a new document; `None` if its id is taken.
 async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
-    let document = decided.document;
+    beside::check(write, author, None, &decided).await?;
+    let Decided { document, members, .. } = decided;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
          VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
@@ -115,6 +117,7 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
         return Ok(None);
     }
     record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    beside::created(write, author, &document, &members).await?;
     Ok(Some(document))
 }
 
@@ -124,7 +127,8 @@ async fn update(
     current: Option<&Document>,
     decided: Decided<'_>,
 ) -> Result<Written> {
-    let after = decided.document;
+    beside::check(write, author, current, &decided).await?;
+    let after = &decided.document;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -135,18 +139,66 @@ async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
-    record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
-    Ok(Written::Updated(after))
+    record(write, author, Operation::Update, current, Some(after), after.updated_at).await?;
+    beside::changed(write, author, current, &decided).await?;
+    Ok(Written::Updated(decided.document))
 }
 
 async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
-    record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
+    author.known.configured.takes_writes()?;
+    delete_with(write, author, &current, None).await?;
     Ok(Written::Deleted(current))
 }
+
+/// Deletes a locked document and those that refer to it with `cascade`, but for those in the collection `spared`;
+/// answers how many.
+pub(super) async fn delete_with(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: &Document,
+    spared: Option<&CollectionName>,
+) -> Result<usize> {
+    let referring = cascade::referring(write, author, current, spared).await?;
+    for doomed in &referring {
+        let known = author.known.of(&doomed.configured);
+        remove(write, Author { known: &known, ..author }, &doomed.document).await?;
+    }
+    remove(write, author, current).await?;
+    Ok(referring.len() + 1)
+}
+
+async fn remove(write: &mut Write<'_>, author: Author<'_>, current: &Document) -> Result<()> {
+    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
+    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
+    beside::removed(write, author, current).await
+}
+
+/// Gives a locked document another collection; the feed tells of a deletion in the one and a creation in the other.
+pub(super) async fn move_to(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: &Document,
+    to: &CollectionName,
+) -> Result<()> {
+    for sql in MOVE {
+        let mut values = rows::key(author.tenant(), &current.collection, &current.id);
+        values.push(to.as_str().into());
+        write.execute(sql, values).await?;
+    }
+    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
+    let moved = Document { collection: to.clone(), ..current.clone() };
+    record(write, author, Operation::Create, None, Some(&moved), author.now).await
+}
+
+/// The document and what is written beside it.
+const MOVE: [&str; 3] = [
+    "UPDATE universal_documents SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+    "UPDATE universal_references SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
+    "UPDATE universal_expiries SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
+];
 
 async fn record(
     write: &mut Write<'_>,

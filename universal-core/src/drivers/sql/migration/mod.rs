@@ -5,8 +5,10 @@
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
 mod auth;
+mod expiries;
 mod jobs;
 mod migrator;
+mod references;
 mod settings;
 mod spine;
 mod step;
