@@ -2,5 +2,7 @@
 
 mod auth;
 mod collections;
+mod lifecycle;
+mod reads;
 mod realtime;
 pub(crate) mod subject;

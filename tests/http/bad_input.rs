@@ -4,7 +4,7 @@ use universal_tests::server::Server;
 
 use super::{
     case::{Case, Scene, faults, outcome},
-    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage,
+    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage, cases_writes,
 };
 
 async fn refused_alike(cases: &[Case]) {
@@ -44,6 +44,11 @@ async fn refused_alike(cases: &[Case]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn documents() {
     refused_alike(cases_documents::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes() {
+    refused_alike(cases_writes::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,7 +25,7 @@ pub(super) const CASES: &[Case] = &[
         status: 405,
         code: "method-not-allowed",
         place: Place::None,
-        request: |s| s.user.request(Method::DELETE, "/db/todos"),
+        request: |s| s.user.request(Method::PUT, "/db/todos"),
     },
     Case {
         name: "a method nobody knows",

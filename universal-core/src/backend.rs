@@ -10,7 +10,7 @@ use crate::{
     auth::{Auth, User},
     builder::Builder,
     caller::Caller,
-    collections::{Collection, Collections, Maintenance},
+    collections::{Collection, Collections, Maintenance, idempotency::KeptAnswers},
     drivers::sql::connection::Database,
     engine::worker::Workers,
     error::Result,
@@ -58,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) sweep: Arc<dyn Sweep>,
     pub(crate) maintenance: Arc<dyn Maintenance>,
+    pub(crate) answers: Arc<dyn KeptAnswers>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
@@ -150,6 +151,12 @@ impl Backend {
     #[must_use]
     pub fn maintenance(&self) -> &Arc<dyn Maintenance> {
         &self.parts.maintenance
+    }
+
+    /// What forgets the answers of idempotency keys; the backend runs it every few minutes by itself.
+    #[must_use]
+    pub fn kept_answers(&self) -> &Arc<dyn KeptAnswers> {
+        &self.parts.answers
     }
 
     /// Makes sure that a tenant exists. The tenant `default` always does.

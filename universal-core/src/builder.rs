@@ -9,7 +9,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::{Maintenance, list_cursor::CursorKey},
+    collections::{Maintenance, idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -176,7 +176,9 @@ impl Builder {
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
         let storage = Arc::new(BlobStorage::new(catalog, store, signer, Arc::clone(&self.clock)));
         let sweep = Arc::clone(&storage) as Arc<dyn Sweep>;
-        tasks.spawn(upkeep::run(Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&self.clock), stop.clone()));
+        let answers = Arc::clone(&collections) as Arc<dyn KeptAnswers>;
+        let kept = (Arc::clone(&sweep), Arc::clone(&feed) as _, Arc::clone(&answers));
+        tasks.spawn(upkeep::run(kept, Arc::clone(&self.clock), stop.clone()));
 
         let (functions, mail) = self.functions()?;
         let queue: Arc<dyn Queue> = Arc::new(SqlQueue::new(database.clone()));
@@ -196,6 +198,7 @@ impl Builder {
                 feed,
                 sweep,
                 maintenance,
+                answers,
                 database,
                 workers,
                 tasks,

@@ -60,12 +60,55 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
     /// Where the page before begins, if there is one. Opaque and signed.
     pub previous_cursor: Option<String>,
+    /// How many items all pages hold, if that was asked.
+    pub count: Option<Count>,
 }
 
 impl<T> Page<T> {
     /// A page.
     #[must_use]
     pub fn new(items: Vec<T>, next_cursor: Option<String>, previous_cursor: Option<String>) -> Self {
-        Self { items, next_cursor, previous_cursor }
+        Self { items, next_cursor, previous_cursor, count: None }
+    }
+}
+
+/// A number of items and what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// The number.
+    pub value: u64,
+    /// How it stands to the true one.
+    pub precision: Precision,
+}
+
+/// How a number stands to the true one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// It is the true one.
+    Exact,
+    /// There are so many or more.
+    AtLeast,
+    /// It is a guess.
+    Estimate,
+}
+
+impl Count {
+    /// A count, for drivers.
+    #[must_use]
+    pub fn new(value: u64, precision: Precision) -> Self {
+        Self { value, precision }
+    }
+}
+
+impl Precision {
+    /// `exact`, `at-least` or `estimate`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::AtLeast => "at-least",
+            Self::Estimate => "estimate",
+        }
     }
 }

@@ -155,8 +155,16 @@ impl Context {
     /// # Errors
     /// `Invalid` for another media type, and as [`Context::bytes`].
     pub(crate) async fn json_bytes(&mut self) -> Result<Bytes> {
+        self.json_bytes_within(self.state.limits.json_body).await
+    }
+
+    /// The text of a JSON body, at most `limit` bytes; not parsed yet.
+    ///
+    /// # Errors
+    /// As [`Context::json_bytes`].
+    pub(crate) async fn json_bytes_within(&mut self, limit: usize) -> Result<Bytes> {
         json::require_media_type(self.headers())?;
-        self.bytes(self.state.limits.json_body).await
+        self.bytes(limit).await
     }
 
     /// A JSON body of a fixed shape. Give `T` `#[serde(deny_unknown_fields)]`.

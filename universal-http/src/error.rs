@@ -37,9 +37,15 @@ pub(crate) fn status(error: &Error) -> StatusCode {
 
 /// The answer to a failed request. What went wrong inside is logged here, once, and not told.
 pub(crate) fn into_response(error: &Error, request_id: &str) -> Response {
+    into_response_with(error, request_id, None)
+}
+
+/// The same with what became of the parts of the request.
+pub(crate) fn into_response_with(error: &Error, request_id: &str, results: Option<serde_json::Value>) -> Response {
     let status = status(error);
     log(error, status, request_id);
     let mut problem = Problem::new(status, error.code(), error.message(), request_id);
+    problem.results = results;
     let pointer = error.field().filter(|field| field.is_empty() || field.starts_with('/'));
     let parameter = error.field().filter(|_| pointer.is_none());
     if error.field().is_some() || error.position().is_some() {

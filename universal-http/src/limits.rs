@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// The largest JSON body in bytes: 1 MiB.
     pub json_body: usize,
+    /// The largest body of a batch in bytes: 4 MiB.
+    pub batch_body: usize,
     /// How long one request may be handled until its answer begins: 30 s. Uploads and streams are exempt; for them
     /// [`Limits::body_idle`] holds.
     pub handling: Duration,
@@ -35,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             json_body: 1024 * 1024,
+            batch_body: 4 * 1024 * 1024,
             handling: Duration::from_secs(30),
             body_idle: Duration::from_secs(15),
             subscriptions: 100,
@@ -54,6 +57,13 @@ impl Limits {
     #[must_use]
     pub fn with_json_body(mut self, bytes: usize) -> Self {
         self.json_body = bytes;
+        self
+    }
+
+    /// With another largest body of a batch, in bytes.
+    #[must_use]
+    pub fn with_batch_body(mut self, bytes: usize) -> Self {
+        self.batch_body = bytes;
         self
     }
 

@@ -21,6 +21,9 @@ pub(crate) struct Problem<'a> {
     pub(crate) instance: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) errors: Vec<Place<'a>>,
+    /// Of a batch: what became of each operation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) results: Option<serde_json::Value>,
 }
 
 /// Where the input is wrong.
@@ -49,6 +52,7 @@ impl<'a> Problem<'a> {
             code,
             instance: request_id,
             errors: Vec::new(),
+            results: None,
         }
     }
 

@@ -356,7 +356,8 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
 
 /// The error of a write to a collection that is dropped or renamed.
 pub(crate) fn closed() -> Error {
-    let message = "the collection is being dropped or renamed and takes no writes until that is done; look at its state";
+    let message =
+        "the collection is being dropped or renamed and takes no writes until that is done; look at its state";
     Error::new(ErrorKind::Conflict, "collection-closed", message)
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn patch(
     }
     stored.parse()?;
     let before = Value::Object(stored.members.clone().unwrap_or_default());
-    let patched = patch::apply(before, patch.as_map()).and_then(Object::from_value);
+    let patched = patch::apply(before, patch.as_map(), cx.now).and_then(Object::from_value);
     let members = patched.map(|patched| Cow::Owned(patched.into_map()));
     changed(cx, stored, (patch.as_map(), members), precondition)
 }
@@ -151,6 +151,28 @@ pub(crate) fn read(
         return Err(not_found());
     }
     configured.shown(caller, current)
+}
+
+/// What a read of `current` answers if the precondition holds.
+///
+/// # Errors
+/// As [`read`], and `PreconditionFailed`.
+pub(crate) fn read_if(cx: &Writing<'_>, current: Option<Document>, precondition: &Precondition) -> Result<Document> {
+    let current = read(cx.caller, cx.configured, current, cx.now)?;
+    if precondition.is_met_by(Some(&current.revision)) { Ok(current) } else { Err(stale(precondition)) }
+}
+
+/// Whether the precondition holds. Whoever asks whether an id is free learns that it is taken, as with a creation.
+///
+/// # Errors
+/// `Unauthenticated`; `NotFound` if the document must be there and the caller may not read it; `PreconditionFailed`.
+pub(crate) fn check(cx: &Writing<'_>, current: Option<&Document>, precondition: &Precondition) -> Result<()> {
+    cx.configured.rule(Action::Get).admits(cx.caller)?;
+    if *precondition == Precondition::Absent {
+        return if current.is_none() { Ok(()) } else { Err(stale(precondition)) };
+    }
+    let stored = Stored::of(cx, current.ok_or_else(not_found)?)?;
+    if stored.readable(cx)? { stored.meets(precondition) } else { Err(not_found()) }
 }
 
 /// The answer to a creation whose id is taken.

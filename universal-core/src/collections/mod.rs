@@ -4,16 +4,25 @@
 //! input and the [`Caller`](crate::caller::Caller), and answers what to store or why not. There is
 //! one such path for every database.
 
+pub mod aggregate;
+pub mod batch;
+pub mod command;
 pub(crate) mod configured;
+pub mod count;
 pub(crate) mod decide;
+pub mod distinct;
 pub mod document;
 pub(crate) mod expiry;
+pub mod idempotency;
 pub(crate) mod list_cursor;
+pub mod matching;
 pub(crate) mod member;
+pub(crate) mod name_list;
 pub mod operation;
 pub mod patch;
 pub mod port;
 pub mod query;
+pub(crate) mod ranking;
 pub(crate) mod reference;
 pub mod rule;
 pub(crate) mod schema;
@@ -23,8 +32,15 @@ pub mod state;
 pub mod typed;
 pub mod write;
 
+pub use aggregate::{AggregateQuery, Aggregates, Group, GroupLimit, Metric};
+pub use batch::{Batch, BatchOperation, BatchResult};
+pub use command::{Command, Outcome};
 pub use configured::Configured;
+pub use count::Counting;
+pub use distinct::{Distinct, DistinctQuery};
 pub use document::Document;
+pub use idempotency::{IdempotencyKey, Once};
+pub use matching::{Affected, Matching, MatchingWrite};
 pub use port::Maintenance;
 pub use query::{Direction, ListQuery, Sort};
 pub use rule::Action;

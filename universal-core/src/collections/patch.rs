@@ -3,64 +3,76 @@
 use serde_json::{Map, Value};
 
 use crate::{
+    clock::Timestamp,
     collections::operation,
     error::{Error, Result},
 };
 
 /// Applies `patch` to `stored`: members that are `null` are removed, objects are merged, an object
-/// whose only member is an operation (`{"$inc": 1}`) is carried out, everything else replaces.
+/// whose only member is an operation (`{"$inc": 1}`) is carried out, everything else replaces. `now` is
+/// the moment of the write.
 ///
 /// # Errors
 /// `Invalid` with the member's JSON pointer for an operation that is unknown or does not fit.
-pub fn apply(stored: Value, patch: &Map<String, Value>) -> Result<Value> {
+pub fn apply(stored: Value, patch: &Map<String, Value>, now: Timestamp) -> Result<Value> {
     let Value::Object(mut members) = stored else {
         return Err(Error::internal("a stored document is not an object"));
     };
-    merge(&mut members, patch, &mut String::new())?;
+    Merge { pointer: String::new(), now }.members(&mut members, patch)?;
     Ok(Value::Object(members))
 }
 
-fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>, pointer: &mut String) -> Result<()> {
-    for (key, value) in patch {
-        let mark = pointer.len();
-        push(pointer, key);
-        member(target, key, value, pointer)?;
-        pointer.truncate(mark);
-    }
-    Ok(())
+/// A patch at work: where it is, and when.
+struct Merge {
+    pointer: String,
+    now: Timestamp,
 }
 
-fn member(target: &mut Map<String, Value>, key: &str, value: &Value, pointer: &mut String) -> Result<()> {
-    if key.starts_with('$') {
-        return Err(Error::invalid(
-            "misplaced-operation",
-            format!("`{key}` is an operation; it stands alone in an object under the field it changes"),
-        )
-        .with_field(pointer.as_str()));
+impl Merge {
+    fn members(&mut self, target: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<()> {
+        for (key, value) in patch {
+            let mark = self.pointer.len();
+            push(&mut self.pointer, key);
+            self.member(target, key, value)?;
+            self.pointer.truncate(mark);
+        }
+        Ok(())
     }
-    match value {
-        Value::Null => {
-            target.remove(key);
+
+    fn member(&mut self, target: &mut Map<String, Value>, key: &str, value: &Value) -> Result<()> {
+        if key.starts_with('$') {
+            return Err(Error::invalid(
+                "misplaced-operation",
+                "an operation stands alone in an object, under the field it changes",
+            )
+            .with_field(self.pointer.as_str()));
         }
-        Value::Object(inner) => {
-            if let Some((name, operand)) = operation_in(inner) {
-                let changed = operation::apply(name, operand, target.get(key), pointer)?;
-                target.insert(key.to_owned(), changed);
-                return Ok(());
+        match value {
+            Value::Null => {
+                target.remove(key);
             }
-            let slot = target.entry(key).or_insert_with(|| Value::Object(Map::new()));
-            if !slot.is_object() {
-                *slot = Value::Object(Map::new());
+            Value::Object(inner) => {
+                if let Some((name, operand)) = operation_in(inner) {
+                    let changed = operation::apply(name, operand, target.get(key), &self.pointer, self.now)?;
+                    if let Some(changed) = changed {
+                        target.insert(key.to_owned(), changed);
+                    }
+                    return Ok(());
+                }
+                let slot = target.entry(key).or_insert_with(|| Value::Object(Map::new()));
+                if !slot.is_object() {
+                    *slot = Value::Object(Map::new());
+                }
+                if let Value::Object(members) = slot {
+                    self.members(members, inner)?;
+                }
             }
-            if let Value::Object(members) = slot {
-                merge(members, inner, pointer)?;
+            other => {
+                target.insert(key.to_owned(), other.clone());
             }
         }
-        other => {
-            target.insert(key.to_owned(), other.clone());
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn operation_in(object: &Map<String, Value>) -> Option<(&str, &Value)> {
@@ -90,7 +102,7 @@ mod tests {
     use super::*;
 
     fn patched(stored: Value, patch: Value) -> Result<Value> {
-        apply(stored, patch.as_object().unwrap())
+        apply(stored, patch.as_object().unwrap(), Timestamp::from_micros(0))
     }
 
     #[test]
@@ -108,6 +120,12 @@ mod tests {
         assert_eq!(patched(json!({"a": {"n": 1}}), json!({"a": {"n": {"$inc": -1}}})).unwrap(), json!({"a": {"n": 0}}));
         let big = patched(json!({"n": i64::MAX - 1}), json!({"n": {"$inc": 1}})).unwrap();
         assert_eq!(big, json!({"n": i64::MAX}));
+    }
+
+    #[test]
+    fn an_operation_that_leaves_a_field_as_it_is_makes_none() {
+        assert_eq!(patched(json!({}), json!({"a": {"$remove": 1}})).unwrap(), json!({}));
+        assert_eq!(patched(json!({}), json!({"a": {"b": {"$append": 1}}})).unwrap(), json!({"a": {"b": [1]}}));
     }
 
     #[test]

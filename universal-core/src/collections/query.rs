@@ -1,6 +1,7 @@
 //! What a list asks for.
 
 use crate::{
+    collections::{count::Counting, name_list::split},
     error::{Error, Result},
     expr::{Expression, Field, Scope},
     page::Limit,
@@ -53,8 +54,7 @@ impl Sort {
     /// [`MAX_SORT_KEYS`] keys; a key that stands twice.
     pub fn parse(text: &str) -> Result<Vec<Self>> {
         let mut keys: Vec<Self> = Vec::new();
-        let mut position = 0;
-        for part in text.split(',') {
+        for (position, part) in split(text) {
             let (name, direction) = match part.strip_prefix('-') {
                 Some(name) => (name, Direction::Descending),
                 None => (part, Direction::Ascending),
@@ -72,7 +72,6 @@ impl Sort {
             if keys.len() > MAX_SORT_KEYS {
                 return Err(bad_sort("a list sorts by 4 keys at most", position));
             }
-            position += part.len() + 1;
         }
         Ok(keys)
     }
@@ -101,6 +100,8 @@ pub struct ListQuery {
     pub limit: Limit,
     /// Where the page begins, as another page said.
     pub cursor: Option<String>,
+    /// Whether all that match are counted too.
+    pub count: Counting,
 }
 
 impl ListQuery {
@@ -115,11 +116,7 @@ impl ListQuery {
     /// # Errors
     /// `Invalid` with the position.
     pub fn with_filter(mut self, filter: &str) -> Result<Self> {
-        let parsed = Expression::parse(filter, Scope::Filter).map_err(|error| match error.field() {
-            Some(_) => error,
-            None => error.with_field("filter"),
-        })?;
-        self.filter = Some(parsed);
+        self.filter = Some(parse_filter(filter)?);
         Ok(self)
     }
 
@@ -146,10 +143,28 @@ impl ListQuery {
         self
     }
 
+    /// With a count of all that match.
+    #[must_use]
+    pub fn with_count(mut self, count: Counting) -> Self {
+        self.count = count;
+        self
+    }
+
     /// From the place that another page gave.
     #[must_use]
     pub fn with_cursor(mut self, cursor: impl Into<String>) -> Self {
         self.cursor = Some(cursor.into());
         self
     }
+}
+
+/// The filter of a text, with the parameter's name in its error.
+///
+/// # Errors
+/// `Invalid` with the position.
+pub(crate) fn parse_filter(text: &str) -> Result<Expression> {
+    Expression::parse(text, Scope::Filter).map_err(|error| match error.field() {
+        Some(_) => error,
+        None => error.with_field("filter"),
+    })
 }

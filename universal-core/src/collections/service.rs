@@ -7,7 +7,13 @@ use async_trait::async_trait;
 use crate::{
     caller::Caller,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        batch::{Batch, BatchResult},
+        command::{Command, Outcome},
+        distinct::{Distinct, DistinctQuery},
         document::Document,
+        idempotency::{IdempotencyKey, Once},
+        matching::{Affected, Matching, MatchingWrite},
         query::ListQuery,
         settings::{CollectionInfo, CollectionSettings},
         state::Progress,
@@ -77,6 +83,105 @@ pub trait Collections: Send + Sync + fmt::Debug {
         collection: &CollectionName,
         query: &ListQuery,
     ) -> Result<Snapshot<Page<Document>>>;
+
+    /// Counts, adds up and compares the documents that the caller may list, by groups.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>>;
+
+    /// The different values of a field in the documents that the caller may list.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>>;
+    /// Does the operations of a batch in one commit, or none of them. The results are in their order.
+    ///
+    /// # Errors
+    /// That of the first operation that fails; its field is a JSON pointer that begins with
+    /// `/operations/<index>`. `TooLarge` above the limits of a [`Batch`].
+    async fn batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<BatchResult>>;
+
+    /// Does the operations of a batch as part of `transaction`. After an error none of them is in it.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch), and `Invalid` for a transaction of another backend.
+    async fn batch_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<BatchResult>>;
+
+    /// Writes every document that matches and that the caller may list, in one commit, up to the limit of
+    /// [`Matching`]; each has its own revision and its own change. Documents that the caller may not list
+    /// are not touched.
+    ///
+    /// # Errors
+    /// `Forbidden`, and nothing is written, if the caller may list one of them and not write it; `Invalid`
+    /// for a cursor that is not valid; else as [`write`](Self::write), for the first that fails.
+    async fn write_where(&self, caller: &Caller, matching: Matching, write: MatchingWrite) -> Result<Affected>;
+
+    /// Writes the documents that match as part of `transaction`. After an error none of them is written in it.
+    ///
+    /// # Errors
+    /// As [`write_where`](Self::write_where), and `Invalid` for a transaction of another backend.
+    async fn write_where_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        matching: Matching,
+        write: MatchingWrite,
+    ) -> Result<Affected>;
+
+    /// Does what `command` says unless the caller has done so under this key in the last 24 hours; then the
+    /// answer is the one it had. The answer is kept in the commit of the write. A command that failed has
+    /// written nothing and is not kept: repeated, it is tried again.
+    ///
+    /// # Errors
+    /// `Unauthenticated` for an anonymous caller; `Unprocessable` `idempotency-key-reused` for another command
+    /// under a key; `Conflict` `idempotency-in-flight` while the first is not done; else those of the command.
+    async fn once(&self, caller: &Caller, key: &IdempotencyKey, command: Command) -> Result<Once>;
+
+    /// Does what `command` says.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), [`batch`](Self::batch) and [`write_where`](Self::write_where).
+    async fn perform(&self, caller: &Caller, command: Command) -> Result<Outcome> {
+        match command {
+            Command::Write(write) => self.write(caller, write).await.map(Outcome::Written),
+            Command::Batch(batch) => self.batch(caller, batch).await.map(Outcome::Batch),
+            Command::Matching(matching, write) => {
+                self.write_where(caller, matching, write).await.map(Outcome::Affected)
+            }
+        }
+    }
+
+    /// Changes members of every document that matches.
+    ///
+    /// # Errors
+    /// As [`write_where`](Self::write_where).
+    async fn update_where(&self, caller: &Caller, matching: Matching, patch: Object) -> Result<Affected> {
+        self.write_where(caller, matching, MatchingWrite::Patch(patch)).await
+    }
+
+    /// Deletes every document that matches.
+    ///
+    /// # Errors
+    /// As [`write_where`](Self::write_where).
+    async fn delete_where(&self, caller: &Caller, matching: Matching) -> Result<Affected> {
+        self.write_where(caller, matching, MatchingWrite::Delete).await
+    }
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///
@@ -151,7 +256,7 @@ pub trait Collections: Send + Sync + fmt::Debug {
         self.write(caller, DocumentWrite::Replace { collection, id, body, precondition }).await
     }
 
-    /// Changes members of a document: RFC 7396, and `{"n": {"$inc": 1}}`.
+    /// Changes members of a document: RFC 7396 and [field operations](crate::collections::operation).
     ///
     /// # Errors
     /// As [`write`](Self::write).

@@ -116,6 +116,15 @@ impl DocumentWrite {
         }
     }
 
+    /// The document that it writes, unless its id is still to be made.
+    #[must_use]
+    pub fn id(&self) -> Option<&DocumentId> {
+        match self {
+            Self::Create { document, .. } => document.id.as_ref(),
+            Self::Replace { id, .. } | Self::Patch { id, .. } | Self::Delete { id, .. } => Some(id),
+        }
+    }
+
     /// The rule that decides it; a replacement that creates asks the one for creations as well.
     #[must_use]
     pub fn action(&self) -> Action {
@@ -143,6 +152,14 @@ impl Written {
     /// The document after the write; for a deletion the one that is gone.
     #[must_use]
     pub fn into_document(self) -> Document {
+        match self {
+            Self::Created(document) | Self::Updated(document) | Self::Deleted(document) => document,
+        }
+    }
+
+    /// The document after the write; for a deletion the one that is gone.
+    #[must_use]
+    pub fn document(&self) -> &Document {
         match self {
             Self::Created(document) | Self::Updated(document) | Self::Deleted(document) => document,
         }

@@ -7,6 +7,8 @@ pub mod auth;
 pub mod case;
 pub mod collections;
 pub mod jobs;
+pub mod lifecycle;
+pub mod reads;
 pub mod realtime;
 pub mod rules;
 pub mod storage;

@@ -1,4 +1,4 @@
-//! What has to be done from time to time: old changes are forgotten, unneeded bytes deleted.
+//! What has to be done from time to time: old changes and answers are forgotten, unneeded bytes deleted.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::SharedClock,
-    collections::Maintenance,
+    collections::{
+        Maintenance,
+        idempotency::{KeptAnswers, LIFETIME},
+    },
     realtime::{Feed, feed::Retention},
     storage::Sweep,
 };
@@ -19,7 +22,11 @@ const COLLECTIONS_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_AFTER: Duration = Duration::from_secs(3600);
 
 /// Does the upkeep until `stop`. Any number of nodes may do it at once.
-pub(crate) async fn run(sweep: Arc<dyn Sweep>, feed: Arc<dyn Feed>, clock: SharedClock, stop: CancellationToken) {
+pub(crate) async fn run(
+    (sweep, feed, answers): (Arc<dyn Sweep>, Arc<dyn Feed>, Arc<dyn KeptAnswers>),
+    clock: SharedClock,
+    stop: CancellationToken,
+) {
     let retention = Retention::default();
     loop {
         tokio::select! {
@@ -28,6 +35,16 @@ pub(crate) async fn run(sweep: Arc<dyn Sweep>, feed: Arc<dyn Feed>, clock: Share
         }
         if let Err(error) = feed.retain(clock.now(), &retention).await {
             tracing::warn!(error = ?error, "old changes could not be trimmed; the next look tries again");
+        }
+        while !stop.is_cancelled() {
+            match answers.forget(clock.now().minus(LIFETIME)).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = ?error, "old answers could not be forgotten; the next look tries again");
+                    break;
+                }
+            }
         }
         while !stop.is_cancelled() {
             match sweep.sweep(SWEEP_AFTER).await {

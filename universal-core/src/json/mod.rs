@@ -6,6 +6,7 @@
 //! [`order`](mod@order) is the one order and the one equality of values.
 
 mod canonical;
+pub(crate) mod decimal;
 pub(crate) mod envelope;
 mod limits;
 pub(crate) mod number;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::error::Category;
 use universal_core::error::{Error, ErrorKind, Result};
 
@@ -37,7 +37,7 @@ pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
 ///
 /// # Errors
 /// `Invalid` with code `invalid-json` and a position, or `invalid-body` and a JSON pointer.
-pub(crate) fn parse<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
+pub(crate) fn parse<'b, T: Deserialize<'b>>(bytes: &'b Bytes) -> Result<T> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Error::invalid("invalid-json", "the body is not UTF-8").with_position(error.valid_up_to()))?;
     serde_json::from_str(text).map_err(|error| explain(text, &error))
@@ -143,7 +143,6 @@ fn pointer(text: &str, end: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

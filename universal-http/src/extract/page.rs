@@ -7,16 +7,32 @@ use universal_core::{
 
 use super::query::Query;
 
-/// `?limit=`, the default when it is absent.
+/// `?limit=` of a page, the default when it is absent.
 ///
 /// # Errors
 /// `Invalid` for anything but a number in range; a limit is refused, never silently made smaller.
 pub(crate) fn limit(query: &mut Query) -> Result<Limit> {
-    let Some(text) = query.take("limit") else { return Ok(Limit::default()) };
+    limit_or(query, Limit::default())
+}
+
+/// `?limit=`, or `otherwise`.
+///
+/// # Errors
+/// As [`limit`].
+pub(crate) fn limit_or(query: &mut Query, otherwise: Limit) -> Result<Limit> {
+    number(query, MAX_LIMIT)?.map_or(Ok(otherwise), Limit::new)
+}
+
+/// `?limit=` as a number; `most` is for the message alone.
+///
+/// # Errors
+/// `Invalid` for anything but digits that make a `u32`.
+pub(crate) fn number(query: &mut Query, most: u32) -> Result<Option<u32>> {
+    let Some(text) = query.take("limit") else { return Ok(None) };
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    match text.parse::<u32>() {
-        Ok(number) if digits => Limit::new(number),
-        _ => Err(Error::invalid("invalid-limit", format!("`limit` must be a whole number from 1 to {MAX_LIMIT}"))
+    match text.parse() {
+        Ok(number) if digits => Ok(Some(number)),
+        _ => Err(Error::invalid("invalid-limit", format!("`limit` must be a whole number from 1 to {most}"))
             .with_field("limit")),
     }
 }

@@ -39,6 +39,11 @@ impl Query {
         Some(self.pairs.swap_remove(at).1)
     }
 
+    /// The parameter `name`, if it is there and not blank: a form that was not filled in asks for nothing.
+    pub(crate) fn take_text(&mut self, name: &str) -> Option<String> {
+        self.take(name).filter(|text| !text.trim().is_empty())
+    }
+
     /// That nothing is left that no one asked for.
     ///
     /// # Errors

@@ -124,7 +124,7 @@ async fn within(state: &Arc<State>, endpoint: &Endpoint, cx: Context) -> Result<
             Err(_) => Err(Error::new(
                 ErrorKind::OutcomeUnknown,
                 "outcome-unknown",
-                "this took too long and may or may not have happened; read before trying again",
+                "this took too long and may or may not have happened; with an Idempotency-Key, send it again, else read first",
             )),
         },
     }

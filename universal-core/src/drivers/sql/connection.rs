@@ -3,12 +3,15 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionTrait as _, Value};
+use sea_orm::{DatabaseConnection, TransactionTrait as _, Value};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "sqlite")]
-use crate::drivers::sql::writer::Writer;
+use crate::drivers::sql::sqlite::{
+    readers::{Readers, Want},
+    writer::Writer,
+};
 use crate::{
     drivers::sql::{
         dialect::Dialect,
@@ -35,6 +38,8 @@ pub(super) struct Inner {
     pub(super) connection: DatabaseConnection,
     #[cfg(feature = "sqlite")]
     pub(super) writer: Option<Writer>,
+    #[cfg(feature = "sqlite")]
+    pub(super) readers: Option<Readers>,
     pub(super) signals: Signals,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -84,13 +89,18 @@ impl Database {
         Arc::clone(&self.0.signals.outbox)
     }
 
-    /// The pool of readers (on PostgreSQL: of all connections).
+    /// sea-orm's connections: all there are on PostgreSQL; on SQLite they can only read, and queries here
+    /// do not use them.
     pub(crate) fn connection(&self) -> &DatabaseConnection {
         &self.0.connection
     }
 
     /// All rows of a query, outside any transaction.
     pub(crate) async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
+        #[cfg(feature = "sqlite")]
+        if let Some(readers) = &self.0.readers {
+            return readers.query(sql, values, Want::All).await.map(|(rows, _)| rows);
+        }
         statement::all(&self.0.connection, self.0.dialect, sql, values).await
     }
 
@@ -100,19 +110,37 @@ impl Database {
         sql: &str,
         values: Vec<Value>,
         bytes: usize,
-        size: impl Fn(&Row) -> Result<usize> + Send,
+        size: impl Fn(&Row) -> Result<usize> + Send + 'static,
     ) -> Result<(Vec<Row>, bool)> {
+        #[cfg(feature = "sqlite")]
+        if let Some(readers) = &self.0.readers {
+            return readers.query(sql, values, Want::Bytes(bytes, Box::new(size))).await;
+        }
         statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
+    }
+
+    /// Each row of a query, outside any transaction.
+    pub(crate) async fn each(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        take: impl FnMut(Row) -> Result<()> + Send,
+    ) -> Result<()> {
+        statement::each(&self.0.connection, self.0.dialect, sql, values, take).await
     }
 
     /// The first row of a query, outside any transaction.
     pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
+        #[cfg(feature = "sqlite")]
+        if let Some(readers) = &self.0.readers {
+            return readers.query(sql, values, Want::First).await.map(|(rows, _)| rows.into_iter().next());
+        }
         statement::one(&self.0.connection, self.0.dialect, sql, values).await
     }
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<()> {
-        self.0.connection.execute_unprepared("SELECT 1").await.map_err(from_db).map(|_| ())
+        self.one("SELECT 1", vec![]).await.map(|_| ())
     }
 
     /// Runs `operation` in a transaction and answers after its commit.
@@ -190,6 +218,10 @@ impl Database {
         self.0.tasks.close();
         if tokio::time::timeout(CLOSE, self.0.tasks.wait()).await.is_err() {
             tracing::warn!("a write still waits for the database and is left behind");
+        }
+        #[cfg(feature = "sqlite")]
+        if let Some(readers) = &self.0.readers {
+            readers.close(CLOSE).await;
         }
         let _ = tokio::time::timeout(CLOSE, self.0.connection.close_by_ref()).await;
         #[cfg(feature = "sqlite")]

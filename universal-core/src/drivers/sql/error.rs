@@ -8,7 +8,17 @@ use crate::error::{Error, ErrorKind};
 
 /// What a failed statement means for the one who sent it.
 pub(crate) fn from_db(error: DbErr) -> Error {
-    let (kind, code, message) = match cause(&error) {
+    explain(cause(&error), error)
+}
+
+/// What a failed statement on a connection of our own means.
+#[cfg(feature = "sqlite")]
+pub(crate) fn from_sqlite(error: rusqlite::Error) -> Error {
+    explain(sqlite_cause(&error), error)
+}
+
+fn explain(cause: Cause, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let (kind, code, message) = match cause {
         Cause::Serialization => (ErrorKind::Busy, "write-conflict", "another transaction was in the way; try again"),
         Cause::Locked => (ErrorKind::Busy, "database-busy", "the database is held by another transaction; try again"),
         Cause::Unique => (ErrorKind::Conflict, "conflict", "a row with these values exists already"),
@@ -30,15 +40,31 @@ pub(crate) fn from_db(error: DbErr) -> Error {
 
 /// What a failed `COMMIT` means: unless the database itself refused it, nobody knows.
 pub(crate) fn from_commit(error: DbErr) -> Error {
-    match cause(&error) {
+    explain_commit(cause(&error), error)
+}
+
+/// What a failed `COMMIT` on a connection of our own means.
+#[cfg(feature = "sqlite")]
+pub(crate) fn from_sqlite_commit(error: rusqlite::Error) -> Error {
+    explain_commit(sqlite_cause(&error), error)
+}
+
+fn explain_commit(cause: Cause, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    match cause {
         Cause::Lost | Cause::Other | Cause::Cancelled => Error::new(
             ErrorKind::OutcomeUnknown,
             "outcome-unknown",
-            "the connection to the database was lost while committing; read the data again before you retry",
+            "the connection to the database was lost while committing; with an idempotency key, call again, else read first",
         )
         .with_source(error),
-        _ => from_db(error),
+        _ => explain(cause, error),
     }
+}
+
+/// The answer to a query that no reader took in time.
+#[cfg(feature = "sqlite")]
+pub(crate) fn no_connection() -> Error {
+    explain(Cause::Exhausted, std::io::Error::from(std::io::ErrorKind::WouldBlock))
 }
 
 /// The answer to a write that comes after the stop.
@@ -98,6 +124,14 @@ fn cause(error: &DbErr) -> Cause {
     }
 }
 
+#[cfg(feature = "sqlite")]
+fn sqlite_cause(error: &rusqlite::Error) -> Cause {
+    match error.sqlite_error() {
+        Some(failure) => u32::try_from(failure.extended_code).map_or(Cause::Other, from_result_code),
+        None => Cause::Other,
+    }
+}
+
 /// PostgreSQL's SQLSTATE has five characters, SQLite's (extended) result code is a decimal number.
 fn from_code(code: &str) -> Cause {
     if code.len() == 5 && code != "65535" {
@@ -113,16 +147,19 @@ fn from_code(code: &str) -> Cause {
             _ => Cause::Other,
         };
     }
-    // The low byte of an extended code is the primary one: https://www.sqlite.org/rescode.html
-    match code.parse::<u32>() {
-        Ok(1555 | 2067) => Cause::Unique,
-        Ok(code) => match code & 0xff {
+    code.parse::<u32>().map_or(Cause::Other, from_result_code)
+}
+
+/// The low byte of an extended code is the primary one: https://www.sqlite.org/rescode.html
+fn from_result_code(code: u32) -> Cause {
+    match code {
+        1555 | 2067 => Cause::Unique,
+        code => match code & 0xff {
             5 | 6 => Cause::Locked,
             9 => Cause::Cancelled,
             13 => Cause::Full,
             10 | 14 => Cause::Lost,
             _ => Cause::Other,
         },
-        Err(_) => Cause::Other,
     }
 }

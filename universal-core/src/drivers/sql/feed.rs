@@ -5,6 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _, Value};
 
+#[cfg(feature = "sqlite")]
+use crate::drivers::sql::write::Numbering;
 use crate::{
     clock::Timestamp,
     drivers::sql::{
@@ -71,10 +73,7 @@ impl Write<'_> {
                 }
                 self.signal_feed(tenant, None);
             }
-            Dialect::Sqlite => match self.one(RECORD_NUMBERED, values).await? {
-                Some(row) => self.signal_feed(tenant, Some(column(&row, 0)?)),
-                None => return Err(self.why_not_recorded(tenant).await?),
-            },
+            Dialect::Sqlite => self.record_numbered(tenant, values).await?,
         }
         Ok(())
     }
@@ -84,10 +83,41 @@ impl Write<'_> {
         let tenant = self.one(sql, vec![tenant.as_str().into()]).await?;
         Ok(if tenant.is_some() { settings_changed() } else { unknown_tenant() })
     }
+
+    #[cfg(feature = "sqlite")]
+    async fn record_numbered(&mut self, tenant: &TenantId, mut values: Vec<Value>) -> Result<()> {
+        let seq = match self.next_number(tenant)? {
+            Numbering::NoFeed => return Err(unknown_tenant()),
+            Numbering::Next(seq) => {
+                values.push(seq.into());
+                if self.execute(RECORD_AS, values).await? == 0 {
+                    return Err(self.why_not_recorded(tenant).await?);
+                }
+                self.took_number(tenant);
+                seq
+            }
+            Numbering::ByStatement => {
+                let Some(row) = self.one(RECORD_NUMBERED, values).await? else {
+                    return Err(self.why_not_recorded(tenant).await?);
+                };
+                let seq: i64 = column(&row, 0)?;
+                let sql = "UPDATE universal_feeds SET head = $2 WHERE tenant_id = $1";
+                self.execute(sql, vec![tenant.as_str().into(), seq.into()]).await?;
+                seq
+            }
+        };
+        self.signal_feed(tenant, Some(seq));
+        Ok(())
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    async fn record_numbered(&mut self, _: &TenantId, _: Vec<Value>) -> Result<()> {
+        Err(Error::internal("SQLite is not built in"))
+    }
 }
 
 /// The error of a write that was decided by settings which somebody has changed since; it is decided anew.
-fn settings_changed() -> Error {
+pub(crate) fn settings_changed() -> Error {
     Error::new(ErrorKind::Busy, SETTINGS_CHANGED, "the settings of the collection were changed meanwhile; try again")
 }
 
@@ -100,7 +130,16 @@ const RECORD_IN_OUTBOX: &str = "INSERT INTO universal_outbox
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14
     WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1 AND settings_version = $15)";
 
-/// A trigger of the table raises the feed's head to the number that this statement takes.
+/// On SQLite, in a group of writes, which stores the feed's head at its end.
+#[cfg(feature = "sqlite")]
+const RECORD_AS: &str = "INSERT INTO universal_changes
+    (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
+     created_at, at, seq)
+    SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16
+    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1 AND settings_version = $15)";
+
+/// On SQLite, in a transaction that a host may end; the feed's head is raised next.
+#[cfg(feature = "sqlite")]
 const RECORD_NUMBERED: &str = "INSERT INTO universal_changes
     (tenant_id, seq, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at)

@@ -1,4 +1,4 @@
-//! SQLite and PostgreSQL through sea-orm.
+//! SQLite and PostgreSQL: through sea-orm, and SQLite also directly.
 //!
 //! Every subject has its statements in a file or folder of its own; they share `connection` (how to
 //! read), `write` (how to write) and `dialect` (what differs).
@@ -16,9 +16,9 @@ pub(crate) mod jobs;
 pub(crate) mod lower;
 pub mod migration;
 pub(crate) mod open;
+#[cfg(feature = "sqlite")]
+pub(crate) mod sqlite;
 pub(crate) mod statement;
 pub(crate) mod tenant;
 pub(crate) mod transaction;
 pub(crate) mod write;
-#[cfg(feature = "sqlite")]
-pub(crate) mod writer;

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "sqlite")]
-use crate::drivers::sql::writer::Writer;
+use crate::drivers::sql::sqlite::{connection::Place, readers::Readers, writer::Writer};
 use crate::{
     drivers::sql::{
         connection::{Database, Inner, Signals},
@@ -58,7 +58,8 @@ impl Database {
     /// Opens the SQLite file at `path`, made if it is not there.
     pub(crate) async fn open_sqlite(path: &Path, options: &OpenOptions, signals: Signals) -> Result<Self> {
         use sqlx::sqlite::SqliteSynchronous;
-        let synchronous = if options.full_sync { SqliteSynchronous::Full } else { SqliteSynchronous::Normal };
+        let synchronous =
+            if options.full_sync { (SqliteSynchronous::Full, "FULL") } else { (SqliteSynchronous::Normal, "NORMAL") };
         Self::open_sqlite_with(path, options, signals, synchronous, None).await
     }
 
@@ -66,14 +67,15 @@ impl Database {
     pub(crate) async fn open_temporary(options: &OpenOptions, signals: Signals) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(|error| unavailable(error.to_string()))?;
         let path = folder.path().join("universal.sqlite");
-        Self::open_sqlite_with(&path, options, signals, sqlx::sqlite::SqliteSynchronous::Off, Some(folder)).await
+        let synchronous = (sqlx::sqlite::SqliteSynchronous::Off, "OFF");
+        Self::open_sqlite_with(&path, options, signals, synchronous, Some(folder)).await
     }
 
     async fn open_sqlite_with(
         path: &Path,
         options: &OpenOptions,
         signals: Signals,
-        synchronous: sqlx::sqlite::SqliteSynchronous,
+        synchronous: (sqlx::sqlite::SqliteSynchronous, &'static str),
         folder: Option<tempfile::TempDir>,
     ) -> Result<Self> {
         use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -81,7 +83,7 @@ impl Database {
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(synchronous)
+            .synchronous(synchronous.0)
             .busy_timeout(Duration::from_secs(5))
             .foreign_keys(true)
             .pragma("journal_size_limit", "67108864")
@@ -96,15 +98,18 @@ impl Database {
         let reading = SqlitePoolOptions::new()
             .max_connections(options.connections.clamp(1, 16))
             .acquire_timeout(Duration::from_secs(2))
-            .connect_with(file.create_if_missing(false).read_only(true))
-            .await
-            .map_err(|error| unavailable(error.to_string()))?;
+            .connect_lazy_with(file.create_if_missing(false).read_only(true));
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let writer = Writer::start(writing, signals.clone(), &tasks, stop.clone());
+        let place = Place { path: path.to_owned(), synchronous: synchronous.1 };
+        let writer = Writer::start(place.clone(), writing, signals.clone(), &tasks, stop.clone())?;
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) * 2;
+        let threads = threads.min(options.connections.clamp(1, 16) as usize);
+        let readers = Readers::start(place, threads).map_err(|error| unavailable(error.to_string()))?;
         Ok(Self(Arc::new(Inner {
             dialect: Dialect::Sqlite,
             connection: SqlxSqliteConnector::from_sqlx_sqlite_pool(reading),
             writer: Some(writer),
+            readers: Some(readers),
             signals,
             tasks,
             stop,
@@ -148,6 +153,8 @@ impl Database {
             connection,
             #[cfg(feature = "sqlite")]
             writer: None,
+            #[cfg(feature = "sqlite")]
+            readers: None,
             signals,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

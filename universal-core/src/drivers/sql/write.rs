@@ -4,6 +4,8 @@ use std::fmt;
 
 use sea_orm::{DatabaseTransaction, Value};
 
+#[cfg(feature = "sqlite")]
+use crate::drivers::sql::sqlite::{connection::NativeConnection, heads::Heads};
 use crate::{
     drivers::sql::{
         dialect::Dialect,
@@ -15,9 +17,29 @@ use crate::{
 
 /// Statements inside a transaction that somebody else begins and ends.
 pub(crate) struct Write<'t> {
-    connection: &'t DatabaseTransaction,
+    connection: Link<'t>,
     dialect: Dialect,
     effects: &'t mut Effects,
+}
+
+/// Where the statements run.
+enum Link<'t> {
+    /// In a transaction of sea-orm: PostgreSQL, and one that a host runs its own SQL in.
+    Orm(&'t DatabaseTransaction),
+    /// On SQLite's writer, whose thread polls the operation: its statements answer at once.
+    #[cfg(feature = "sqlite")]
+    Native(&'t mut NativeConnection, &'t mut Heads),
+}
+
+/// Where a change gets its number from.
+#[cfg(feature = "sqlite")]
+pub(super) enum Numbering {
+    /// It is this one, to be taken when the change stands.
+    Next(i64),
+    /// The tenant has no feed.
+    NoFeed,
+    /// The statement that records it reads and raises the head.
+    ByStatement,
 }
 
 /// What a transaction did that matters to others after its commit.
@@ -38,7 +60,36 @@ pub(crate) struct Effects {
 
 impl<'t> Write<'t> {
     pub(crate) fn new(connection: &'t DatabaseTransaction, dialect: Dialect, effects: &'t mut Effects) -> Self {
-        Self { connection, dialect, effects }
+        Self { connection: Link::Orm(connection), dialect, effects }
+    }
+
+    /// Statements on SQLite's writer.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn native(connection: &'t mut NativeConnection, heads: &'t mut Heads, effects: &'t mut Effects) -> Self {
+        Self { connection: Link::Native(connection, heads), dialect: Dialect::Sqlite, effects }
+    }
+
+    /// The number that [`Self::next_number`] gave is used.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn took_number(&mut self, tenant: &TenantId) {
+        if let Link::Native(_, heads) = &mut self.connection {
+            heads.took(tenant);
+        }
+    }
+
+    /// The number of a tenant's next change, if the transaction's end stores the feed's head: then nobody else
+    /// need do it. A transaction of sea-orm ends elsewhere.
+    #[cfg(feature = "sqlite")]
+    pub(super) fn next_number(&mut self, tenant: &TenantId) -> Result<Numbering> {
+        let attempt = self.effects.attempt();
+        let number = match &mut self.connection {
+            Link::Orm(_) => Numbering::ByStatement,
+            Link::Native(connection, heads) => {
+                heads.next(connection, tenant)?.map_or(Numbering::NoFeed, Numbering::Next)
+            }
+        };
+        self.effects.answered(attempt, false);
+        Ok(number)
     }
 
     /// Which SQL is spoken.
@@ -49,7 +100,11 @@ impl<'t> Write<'t> {
     /// Runs a statement; answers how many rows it changed.
     pub(crate) async fn execute(&mut self, sql: &str, values: Vec<Value>) -> Result<u64> {
         let attempt = self.effects.attempt();
-        let changed = statement::execute(self.connection, self.dialect, sql, values).await?;
+        let changed = match &mut self.connection {
+            Link::Orm(connection) => statement::execute(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection, _) => connection.execute(sql, &values)?,
+        };
         self.effects.answered(attempt, changed > 0);
         Ok(changed)
     }
@@ -57,7 +112,11 @@ impl<'t> Write<'t> {
     /// The first row of a query or of a statement with `RETURNING`.
     pub(crate) async fn one(&mut self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         let attempt = self.effects.attempt();
-        let row = statement::one(self.connection, self.dialect, sql, values).await?;
+        let row = match &mut self.connection {
+            Link::Orm(connection) => statement::one(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection, _) => connection.one(sql, &values)?,
+        };
         self.effects.answered(attempt, row.is_some() && !is_read(sql));
         Ok(row)
     }
@@ -65,7 +124,11 @@ impl<'t> Write<'t> {
     /// All rows of a query or of a statement with `RETURNING`.
     pub(crate) async fn all(&mut self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         let attempt = self.effects.attempt();
-        let rows = statement::all(self.connection, self.dialect, sql, values).await?;
+        let rows = match &mut self.connection {
+            Link::Orm(connection) => statement::all(*connection, self.dialect, sql, values).await?,
+            #[cfg(feature = "sqlite")]
+            Link::Native(connection, _) => connection.all(sql, &values)?,
+        };
         self.effects.answered(attempt, !rows.is_empty() && !is_read(sql));
         Ok(rows)
     }

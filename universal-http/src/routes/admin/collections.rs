@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{StatusCode, header};
 use serde::Serialize;
 use universal_core::{
-    collections::{CollectionInfo, CollectionSettings, Collections},
+    collections::{CollectionInfo, CollectionSettings, CollectionState, Collections},
     error::{Error, Result},
     id::CollectionName,
 };
@@ -21,6 +21,7 @@ use crate::{
 struct Shown<'a> {
     name: &'a str,
     version: i64,
+    state: CollectionState,
     settings: &'a CollectionSettings,
 }
 
@@ -31,7 +32,7 @@ struct List<'a> {
 
 impl<'a> From<&'a CollectionInfo> for Shown<'a> {
     fn from(info: &'a CollectionInfo) -> Self {
-        Self { name: info.name.as_str(), version: info.version, settings: &info.settings }
+        Self { name: info.name.as_str(), version: info.version, state: info.state, settings: &info.settings }
     }
 }
 

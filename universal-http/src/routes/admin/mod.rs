@@ -1,6 +1,7 @@
 //! Administration: `/admin/collections`.
 
 mod collections;
+mod lifecycle;
 
 use universal_core::collections::Collections;
 
@@ -15,6 +16,14 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
     .access(Access::Admin),
     Route::put("/admin/collections/{name}", "admin.collections.configure", |service, cx| {
         Box::pin(collections::configure(service, cx))
+    })
+    .access(Access::Admin),
+    Route::delete("/admin/collections/{name}", "admin.collections.drop", |service, cx| {
+        Box::pin(lifecycle::drop_collection(service, cx))
+    })
+    .access(Access::Admin),
+    Route::post("/admin/collections/{name}/rename", "admin.collections.rename", |service, cx| {
+        Box::pin(lifecycle::rename(service, cx))
     })
     .access(Access::Admin),
 ];

@@ -57,11 +57,15 @@ pub(crate) fn page(page: &Page<Document>, cursor: &Cursor) -> Result<Response> {
         let value = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
         text.push_str(&format!(",\"{name}\":{value}"));
     }
+    if let Some(count) = &page.count {
+        text.push_str(&format!(",\"count\":{},\"count_precision\":\"{}\"", count.value, count.precision.as_str()));
+    }
     text.push('}');
     with_cursor(response::json_text(StatusCode::OK, text), Some(cursor))
 }
 
-fn with_cursor(mut response: Response, cursor: Option<&Cursor>) -> Result<Response> {
+/// With a place in the feed that is not later than what the answer shows.
+pub(super) fn with_cursor(mut response: Response, cursor: Option<&Cursor>) -> Result<Response> {
     if let Some(cursor) = cursor {
         response.headers_mut().insert(FEED_CURSOR, header_value(&cursor.to_string())?);
     }

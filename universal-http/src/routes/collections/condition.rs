@@ -28,17 +28,13 @@ pub(crate) fn of_write(cx: &Context) -> Result<Precondition> {
     }
 }
 
-/// Refuses conditions on a route where they cannot mean anything.
+/// Refuses conditions on a route where they cannot mean anything; `because` says why.
 ///
 /// # Errors
 /// `Invalid` if there is one: passing over it would make a guarded write an unguarded one.
-pub(crate) fn none(cx: &Context) -> Result<()> {
+pub(crate) fn none(cx: &Context, because: &str) -> Result<()> {
     if cx.if_match()?.is_some() || cx.if_none_match()?.is_some() {
-        return Err(Error::invalid(
-            "invalid-condition",
-            "a new document has no revision to compare; use PUT with an id",
-        )
-        .with_field("If-Match"));
+        return Err(Error::invalid("invalid-condition", because).with_field("If-Match"));
     }
     Ok(())
 }

@@ -4,32 +4,35 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use universal_core::{
-    collections::{Collections, ListQuery, NewDocument},
+    collections::{Collections, Command, Counting, DocumentWrite, ListQuery, NewDocument, Written},
     error::{Error, Result},
     id::{CollectionName, DocumentId},
     json::Object,
 };
 
-use super::{answer, condition};
+use super::{answer, condition, perform::perform};
 use crate::{
     context::Context,
     extract::page,
     response::{self, Response},
 };
 
-/// `GET /db/{collection}?filter=&sort=&limit=&cursor=`
+/// `GET /db/{collection}?filter=&sort=&limit=&cursor=&count=`
 pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     let mut query = cx.query()?;
     let mut list = ListQuery::new().with_limit(page::limit(&mut query)?);
-    if let Some(filter) = query.take("filter").filter(|text| !text.trim().is_empty()) {
+    if let Some(filter) = query.take_text("filter") {
         list = list.with_filter(&filter)?;
     }
-    if let Some(sort) = query.take("sort").filter(|text| !text.is_empty()) {
+    if let Some(sort) = query.take_text("sort") {
         list = list.with_sort(&sort)?;
     }
-    if let Some(cursor) = query.take("cursor").filter(|text| !text.is_empty()) {
+    if let Some(cursor) = query.take_text("cursor") {
         list = list.with_cursor(cursor);
+    }
+    if let Some(count) = query.take("count") {
+        list = list.with_count(Counting::parse(&count)?);
     }
     query.finish()?;
     let found = service.list(cx.caller(), &collection, &list).await?;
@@ -40,7 +43,7 @@ pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<R
 pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     cx.no_query()?;
-    condition::none(&cx)?;
+    condition::none(&cx, "a new document has no revision to compare; use PUT with an id")?;
     let mut body = Object::parse(&cx.json_bytes().await?)?;
     let id = body.take_id()?.map(|id| DocumentId::new(id).map_err(|error| error.with_field("/id"))).transpose()?;
     let document = NewDocument::new(body);
@@ -48,8 +51,7 @@ pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Re
         Some(id) => document.with_id(id),
         None => document,
     };
-    let created = service.create(cx.caller(), &collection, document).await?;
-    answer::created(&cx, &created)
+    write(&service, &cx, DocumentWrite::Create { collection, document }).await
 }
 
 /// `GET /db/{collection}/{id}`, 304 if the caller has this revision.
@@ -70,11 +72,7 @@ pub(crate) async fn replace(service: Arc<dyn Collections>, mut cx: Context) -> R
     cx.no_query()?;
     let precondition = condition::of_write(&cx)?;
     let body = without_id(Object::parse(&cx.json_bytes().await?)?, &id)?;
-    let written = service.replace(cx.caller(), &collection, &id, body, precondition).await?;
-    if written.is_created() {
-        return answer::created(&cx, &written.into_document());
-    }
-    answer::document(StatusCode::OK, &written.into_document(), None)
+    write(&service, &cx, DocumentWrite::Replace { collection, id, body, precondition }).await
 }
 
 /// `PATCH /db/{collection}/{id}`: RFC 7396 and field operations.
@@ -83,19 +81,28 @@ pub(crate) async fn patch(service: Arc<dyn Collections>, mut cx: Context) -> Res
     cx.no_query()?;
     let precondition = condition::of_write(&cx)?;
     let patch = without_id(Object::parse_patch(&cx.json_bytes().await?)?, &id)?;
-    let document = service.patch(cx.caller(), &collection, &id, patch, precondition).await?;
-    answer::document(StatusCode::OK, &document, None)
+    write(&service, &cx, DocumentWrite::Patch { collection, id, patch, precondition }).await
 }
 
 /// `DELETE /db/{collection}/{id}`
 pub(crate) async fn delete(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let (collection, id) = (collection(&cx)?, id(&cx)?);
     cx.no_query()?;
-    service.delete(cx.caller(), &collection, &id, condition::of_write(&cx)?).await?;
-    Ok(response::no_content())
+    let precondition = condition::of_write(&cx)?;
+    write(&service, &cx, DocumentWrite::Delete { collection, id, precondition }).await
 }
 
-fn collection(cx: &Context) -> Result<CollectionName> {
+/// Does one write, and answers what it did.
+async fn write(service: &Arc<dyn Collections>, cx: &Context, write: DocumentWrite) -> Result<Response> {
+    let done = perform(service, cx, Command::Write(write)).await?;
+    done.answer(|outcome| match outcome.into_written()? {
+        Written::Created(document) => answer::created(cx, &document),
+        Written::Deleted(_) => Ok(response::no_content()),
+        written => answer::document(StatusCode::OK, written.document(), None),
+    })
+}
+
+pub(super) fn collection(cx: &Context) -> Result<CollectionName> {
     CollectionName::new(cx.param("collection")?)
 }
 

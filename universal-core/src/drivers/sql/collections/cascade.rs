@@ -11,12 +11,7 @@ use crate::{
         state::CollectionState,
     },
     drivers::sql::{
-        collections::{
-            inbound::Referrer,
-            references::members,
-            rows,
-            write::Author,
-        },
+        collections::{inbound::Referrer, references::members, rows, write::Author},
         dialect::Dialect,
         statement::{Row, column},
         write::Write,
@@ -101,9 +96,8 @@ impl Search {
         for row in &rows {
             let collection: String = column(row, 0)?;
             let path: String = column(row, 1)?;
-            let is = |referrer: &&Referrer| {
-                referrer.collection.as_str() == collection && referrer.path.to_string() == path
-            };
+            let is =
+                |referrer: &&Referrer| referrer.collection.as_str() == collection && referrer.path.to_string() == path;
             // A row of settings that are no longer; it will be swept.
             let Some(referrer) = referrers.iter().find(is) else { continue };
             let found = (referrer.collection.clone(), DocumentId::trusted(column::<String>(row, 2)?));

@@ -12,10 +12,17 @@ use sqlx::Row as _;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::{
-    collections::document::Document,
+    caller::Caller,
+    collections::{
+        decide::{self, Writing},
+        document::Document,
+        write::{DocumentWrite, Written},
+    },
     drivers::sql::{
+        collections::{configurations::Known, service::SqlCollections},
         connection::Database,
         error::{from_commit, from_db, shutting_down},
+        transaction::inside_transaction,
     },
     error::{Error, ErrorKind, Result},
 };
@@ -31,22 +38,48 @@ const UNDER_WAY: usize = 4;
 
 /// A creation that has been decided.
 #[derive(Debug)]
-pub(super) struct Creation {
-    pub(super) tenant: String,
-    pub(super) document: Document,
-    pub(super) actor: Option<String>,
-    pub(super) request_id: Option<String>,
+struct Creation {
+    tenant: String,
+    document: Document,
+    actor: Option<String>,
+    request_id: Option<String>,
     /// The tenant's version of the settings by which it was decided.
-    pub(super) settings_version: i64,
+    settings_version: i64,
 }
 
 /// What became of a creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+enum Outcome {
     /// It is committed.
     Stored,
     /// It was not stored; the ordinary way says why, or stores it.
     NotStored,
+}
+
+impl SqlCollections {
+    /// Creates a document together with others that wait; `None` if this write must go the ordinary way.
+    pub(super) async fn create_together(&self, caller: &Caller, write: &DocumentWrite) -> Result<Option<Written>> {
+        let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
+            return Ok(None);
+        };
+        let Known { configured, tenant_version, .. } = self.configurations.recent(caller.tenant(), collection).await?;
+        if inside_transaction(&self.database) || !configured.creates_alone() {
+            return Ok(None);
+        }
+        let writing = Writing { caller, configured: &configured, now: self.clock.now(), wants_before: false };
+        let document = decide::create(&writing, collection, document)?.document;
+        let creation = Creation {
+            tenant: caller.tenant().as_str().to_owned(),
+            document: document.clone(),
+            actor: caller.actor().map(str::to_owned),
+            request_id: caller.request_id().map(str::to_owned),
+            settings_version: tenant_version,
+        };
+        match coalescer.create(creation).await? {
+            Outcome::Stored => Ok(Some(Written::Created(configured.shown(caller, document)?))),
+            Outcome::NotStored => Ok(None),
+        }
+    }
 }
 
 struct Waiting {
@@ -69,7 +102,7 @@ impl Coalescer {
     }
 
     /// Stores a document whose creation has been decided, together with others, and answers after the commit.
-    pub(super) async fn create(&self, creation: Creation) -> Result<Outcome> {
+    async fn create(&self, creation: Creation) -> Result<Outcome> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Waiting { creation, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Closed(_) => shutting_down(),

@@ -179,7 +179,8 @@ impl SqlConfigurations {
                 None => CollectionSettings::default(),
             };
             let name = CollectionName::trusted(column::<String>(&row, 0)?);
-            let state = column::<Option<String>>(&row, 3)?.map_or(Ok(CollectionState::Active), |s| CollectionState::stored(&s));
+            let state =
+                column::<Option<String>>(&row, 3)?.map_or(Ok(CollectionState::Active), |s| CollectionState::stored(&s));
             let version = column::<Option<i64>>(&row, 2)?.unwrap_or(0);
             found.push(CollectionInfo::new(name, settings, version).with_state(state?));
         }

@@ -190,9 +190,7 @@ impl SqlCollections {
         self.database
             .write(move |write| {
                 let work = std::sync::Arc::clone(&work);
-                Box::pin(async move {
-                    write.drop_some(Author { caller: &work.0, known: &work.2, now }, &work.1).await
-                })
+                Box::pin(async move { write.drop_some(Author { caller: &work.0, known: &work.2, now }, &work.1).await })
             })
             .await
     }

@@ -165,7 +165,7 @@ impl Statement {
 }
 
 /// What a cursor belongs to. Its parts cannot run into one another: each is written with its length.
-fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> String {
+pub(super) fn scope(caller: &Caller, collection: &CollectionName, query: &ListQuery) -> String {
     let filter = query.filter.as_ref().map(crate::expr::Expression::to_text).unwrap_or_default();
     let sort: Vec<_> = query
         .sort

@@ -1,15 +1,23 @@
 //! Documents in SQL.
 
-#[cfg(feature = "postgres")]
-mod coalesce;
+mod aggregate;
+mod batch;
 mod beside;
 mod cascade;
+#[cfg(feature = "postgres")]
+mod coalesce;
 mod configurations;
+mod count;
 mod dropping;
 mod expiries;
+mod in_flight;
 mod inbound;
+mod kept_answers;
 mod list;
 mod maintenance;
+mod matching;
+mod measure;
+mod perform;
 mod rebuild;
 mod references;
 mod renaming;

@@ -141,8 +141,7 @@ impl Write<'_> {
     ) -> Result<bool> {
         let sql = "SELECT doc_id FROM universal_references
             WHERE tenant_id = $1 AND collection = $2 AND path = $3 AND target_collection = $4 LIMIT 1";
-        let values =
-            vec![tenant.as_str().into(), referrer.as_str().into(), path.into(), target.as_str().into()];
+        let values = vec![tenant.as_str().into(), referrer.as_str().into(), path.into(), target.as_str().into()];
         Ok(self.one(sql, values).await?.is_some())
     }
 }

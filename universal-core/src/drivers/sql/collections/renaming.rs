@@ -260,7 +260,8 @@ fn follow(settings: &mut CollectionSettings, from: &CollectionName, to: &Collect
 }
 
 fn exists() -> Error {
-    let message = "there is a collection of the new name: it has settings or documents; drop it first or take another name";
+    let message =
+        "there is a collection of the new name: it has settings or documents; drop it first or take another name";
     Error::new(ErrorKind::Conflict, EXISTS, message).with_field("/to")
 }
 

@@ -9,10 +9,10 @@ use crate::{
     collections::rule::Visible,
     drivers::sql::{
         dialect::Dialect,
-        lower::{Lowered, lower},
+        lower::{Lowered, json_value, lower},
     },
     error::Result,
-    expr::{Expression, Known},
+    expr::{Expression, Field, Known},
     id::CollectionName,
 };
 
@@ -21,7 +21,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     dialect: Dialect,
-    condition: String,
+    /// What an index by key finds.
+    key: String,
+    /// What else must hold, each with ` AND ` before it.
+    rest: String,
     values: Vec<Value>,
 }
 
@@ -40,13 +43,15 @@ impl Selection {
     ) -> Result<Self> {
         let mut selection = Self {
             dialect,
-            condition: "tenant_id = $1 AND collection = $2".to_owned(),
+            key: "tenant_id = $1 AND collection = $2".to_owned(),
+            rest: String::new(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
         };
         match visible {
             Visible::All => {}
             Visible::OwnedBy(owner) => {
-                selection.restrict(Lowered { sql: "owner_id = $3".to_owned(), values: vec![owner.as_str().into()] });
+                let owner = selection.bind(owner.as_str());
+                selection.key.push_str(&format!(" AND owner_id = ${owner}"));
             }
             Visible::Where(rule) => {
                 let lowered = lower(rule, dialect, &Known::of(caller, now), selection.next())?;
@@ -60,11 +65,19 @@ impl Selection {
         Ok(selection)
     }
 
+    /// Only those of the rows that have `field`.
+    pub(super) fn with(mut self, field: &Field) -> Self {
+        let mut value = json_value(field, self.dialect, self.next());
+        value.sql.push_str(" IS NOT NULL");
+        self.restrict(value);
+        self
+    }
+
     /// Only those of the rows for which `condition` holds too; its first placeholder is [`next`](Self::next).
     pub(super) fn restrict(&mut self, condition: Lowered) {
-        self.condition.push_str(" AND (");
-        self.condition.push_str(&condition.sql);
-        self.condition.push(')');
+        self.rest.push_str(" AND (");
+        self.rest.push_str(&condition.sql);
+        self.rest.push(')');
         self.values.extend(condition.values);
     }
 
@@ -81,7 +94,18 @@ impl Selection {
 
     /// ` FROM … WHERE …`, over the columns of `universal_documents`.
     pub(super) fn rows(&self) -> String {
-        format!(" FROM universal_documents WHERE {}", self.condition)
+        format!(" FROM universal_documents WHERE {}{}", self.key, self.rest)
+    }
+
+    /// The same, but of the first `most` rows alone that the key finds: `most` rows are looked at, and no more.
+    pub(super) fn rows_among(&self, most: u32) -> String {
+        let Self { key, rest, .. } = self;
+        format!(" FROM (SELECT * FROM universal_documents WHERE {key} LIMIT {most}) WHERE TRUE{rest}")
+    }
+
+    /// How many rows the key finds, counted to `most`.
+    pub(super) fn size_up_to(&self, most: u32) -> String {
+        format!("SELECT count(*) FROM (SELECT 1 FROM universal_documents WHERE {} LIMIT {most})", self.key)
     }
 
     /// The number of the placeholder that comes next.

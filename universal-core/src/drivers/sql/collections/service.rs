@@ -4,14 +4,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "postgres")]
+use crate::drivers::sql::{collections::coalesce::Coalescer, dialect::Dialect};
 use crate::{
     caller::Caller,
     clock::SharedClock,
     collections::{
+        aggregate::{AggregateQuery, Aggregates},
+        batch::{Batch, BatchResult},
+        command::Command,
         configured::Configured,
+        count::Counting,
         decide,
+        distinct::{Distinct, DistinctQuery},
         document::Document,
+        idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
+        matching::{Affected, Matching, MatchingWrite},
         query::ListQuery,
         rule::{Action, administers},
         service::Collections,
@@ -22,33 +31,27 @@ use crate::{
     cursor::Cursor,
     drivers::sql::{
         collections::{
+            aggregate,
             configurations::{Known, SqlConfigurations, unknown_tenant},
+            count,
+            in_flight::InFlight,
             list, rows,
-            write::{self, Author},
+            selection::Selection,
         },
         connection::Database,
-        feed::SETTINGS_CHANGED,
-        statement::{Row, column},
+        statement::{Row, column, text_length},
     },
     error::Result,
+    expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
-};
-#[cfg(feature = "postgres")]
-use crate::{
-    collections::decide::Writing,
-    drivers::sql::{
-        collections::coalesce::{Coalescer, Creation, Outcome},
-        dialect::Dialect,
-        transaction::inside_transaction,
-    },
 };
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is decided anew because the settings changed while it was under way.
-const DECISIONS: u32 = 5;
+pub(super) const DECISIONS: u32 = 5;
 
 /// Documents in a SQL database.
 #[derive(Clone, Debug)]
@@ -58,7 +61,8 @@ pub(crate) struct SqlCollections {
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
     #[cfg(feature = "postgres")]
-    coalescer: Option<Coalescer>,
+    pub(super) coalescer: Option<Coalescer>,
+    pub(super) in_flight: InFlight,
 }
 
 impl SqlCollections {
@@ -75,6 +79,7 @@ impl SqlCollections {
             clock,
             cursors: Arc::new(cursors),
             configurations,
+            in_flight: InFlight::default(),
         }
     }
 
@@ -86,64 +91,36 @@ impl SqlCollections {
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
         Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
     }
-}
 
-#[cfg(feature = "postgres")]
-impl SqlCollections {
-    /// Creates a document together with others that wait; `None` if this creation must go the ordinary way.
-    async fn create_together(&self, caller: &Caller, write: &DocumentWrite, known: &Known) -> Result<Option<Written>> {
-        let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
-            return Ok(None);
-        };
-        if inside_transaction(&self.database) || !known.configured.creates_alone() {
-            return Ok(None);
+    /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
+    /// fields that the query asks for beside the filter, each with its parameter: none may be hidden.
+    async fn rows(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        filter: Option<&Expression>,
+        named: &[(&Field, &str)],
+    ) -> Result<(Cursor, Selection)> {
+        let (cursor, known) = self.before_read(caller.tenant(), collection).await?;
+        let configured = &known.configured;
+        let now = self.clock.now();
+        let visible = configured.rule(Action::List).visible(caller, now)?;
+        if let Some(filter) = filter {
+            configured.may_ask(caller, filter)?;
         }
-        let writing = Writing { caller, configured: &known.configured, now: self.clock.now(), wants_before: false };
-        let decided = decide::create(&writing, collection, document)?;
-        let creation = Creation {
-            tenant: caller.tenant().as_str().to_owned(),
-            document: decided.document.clone(),
-            actor: caller.actor().map(str::to_owned),
-            request_id: caller.request_id().map(str::to_owned),
-            settings_version: known.tenant_version,
-        };
-        match coalescer.create(creation).await? {
-            Outcome::Stored => Ok(Some(Written::Created(known.configured.shown(caller, decided.document)?))),
-            Outcome::NotStored => Ok(None),
-        }
+        named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
+        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
     }
 }
 
 #[async_trait]
 impl Collections for SqlCollections {
     async fn write(&self, caller: &Caller, operation: DocumentWrite) -> Result<Written> {
-        let work = Arc::new((caller.clone(), operation));
-        let (tenant, collection) = (caller.tenant(), work.1.collection());
-        let mut known = self.configurations.recent(tenant, collection).await?;
-        // Refused here already, so that strangers do not queue for the writer.
-        known.configured.rule(work.1.action()).admits(caller)?;
         #[cfg(feature = "postgres")]
-        if let Some(written) = self.create_together(caller, &work.1, &known).await? {
+        if let Some(written) = self.create_together(caller, &operation).await? {
             return Ok(written);
         }
-        let mut decisions = 1;
-        loop {
-            let (now, shared, with) = (self.clock.now(), Arc::clone(&work), known.clone());
-            let outcome = self
-                .database
-                .write(move |write| {
-                    let (work, known) = (Arc::clone(&shared), with.clone());
-                    Box::pin(async move {
-                        write::apply(write, Author { caller: &work.0, known: &known, now }, &work.1).await
-                    })
-                })
-                .await;
-            match outcome {
-                Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
-                outcome => return outcome,
-            }
-            known = self.configurations.read(tenant, collection).await?;
-        }
+        self.command(caller, Command::Write(operation), None).await?.outcome.into_written()
     }
 
     async fn write_in(
@@ -152,10 +129,38 @@ impl Collections for SqlCollections {
         caller: &Caller,
         operation: DocumentWrite,
     ) -> Result<Written> {
-        let now = self.clock.now();
-        let known = self.configurations.recent(caller.tenant(), operation.collection()).await?;
-        let mut joined = self.database.join(transaction)?;
-        write::apply(&mut joined, Author { caller, known: &known, now }, &operation).await
+        self.command_in(transaction, caller, &Command::Write(operation)).await?.into_written()
+    }
+
+    async fn batch(&self, caller: &Caller, batch: Batch) -> Result<Vec<BatchResult>> {
+        self.command(caller, Command::Batch(batch), None).await?.outcome.into_batch()
+    }
+
+    async fn batch_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        batch: Batch,
+    ) -> Result<Vec<BatchResult>> {
+        self.command_in(transaction, caller, &Command::Batch(batch)).await?.into_batch()
+    }
+
+    async fn write_where(&self, caller: &Caller, matching: Matching, write: MatchingWrite) -> Result<Affected> {
+        self.command(caller, Command::Matching(matching, write), None).await?.outcome.into_affected()
+    }
+
+    async fn write_where_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        matching: Matching,
+        write: MatchingWrite,
+    ) -> Result<Affected> {
+        self.command_in(transaction, caller, &Command::Matching(matching, write)).await?.into_affected()
+    }
+
+    async fn once(&self, caller: &Caller, key: &IdempotencyKey, command: Command) -> Result<Once> {
+        self.command(caller, command, Some(key)).await
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {
@@ -205,12 +210,39 @@ impl Collections for SqlCollections {
         may_list(configured, caller, query)?;
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let body = |row: &Row| text_length(row, 1);
         let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
         let mut page = statement.page(&found, cut, &self.cursors)?;
+        if query.count != Counting::None {
+            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
+            page.count = count::count(&self.database, all, query.count).await?;
+        }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
         page.items = shown.collect::<Result<_>>()?;
         Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn aggregate(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &AggregateQuery,
+    ) -> Result<Snapshot<Aggregates>> {
+        let fields = query.group.iter().map(|field| (field, "group"));
+        let measured = query.select.iter().filter_map(|metric| Some((metric.field()?, "select")));
+        let fields: Vec<_> = fields.chain(measured).collect();
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &fields).await?;
+        Ok(Snapshot { value: aggregate::aggregate(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn distinct(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &DistinctQuery,
+    ) -> Result<Snapshot<Distinct>> {
+        let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
+        Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {

@@ -30,7 +30,7 @@ pub(super) struct Author<'a> {
 }
 
 impl<'a> Author<'a> {
-    fn writing(&self) -> Writing<'a> {
+    pub(super) fn writing(&self) -> Writing<'a> {
         let configured = &*self.known.configured;
         Writing { caller: self.caller, configured, now: self.now, wants_before: configured.compares_members() }
     }

@@ -16,6 +16,8 @@ mod sqlite;
 mod term;
 #[cfg(test)]
 mod tests;
+mod value;
 
 pub(crate) use condition::{Lowered, lower};
 pub(crate) use sort::{sort_bounds, sort_terms};
+pub(crate) use value::json_value;

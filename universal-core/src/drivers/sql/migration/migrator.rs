@@ -3,7 +3,7 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, expiries, jobs, references, settings, spine, storage};
+use crate::drivers::sql::migration::{auth, expiries, heads, idempotency, jobs, references, settings, spine, storage};
 
 /// All steps, oldest first.
 ///
@@ -27,6 +27,8 @@ impl MigratorTrait for Migrator {
             Box::new(storage::STEP),
             Box::new(jobs::STEP),
             Box::new(settings::STEP),
+            Box::new(heads::STEP),
+            Box::new(idempotency::STEP),
             Box::new(references::STEP),
             Box::new(expiries::STEP),
         ]

@@ -6,6 +6,8 @@
 
 mod auth;
 mod expiries;
+mod heads;
+mod idempotency;
 mod jobs;
 mod migrator;
 mod references;

@@ -1,4 +1,4 @@
-//! What every implementation of [`Collections`] promises.
+//! One document at a time, and lists.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -6,23 +6,19 @@ use serde_json::json;
 
 use crate::{
     caller::{Caller, ROLE_ADMIN},
-    collections::{Collections, DocumentWrite, ListQuery, NewDocument, Precondition, Written},
+    collections::{DocumentWrite, ListQuery, NewDocument, Precondition, Written},
     conformance::{
         case::Case,
+        collections::fixture::{Fixture, collection, id, new, object, system, user, value},
         expect::{check, check_eq, failed, refused},
     },
     error::ErrorKind,
-    id::{CollectionName, DocumentId, TenantId, UserId},
+    id::{CollectionName, TenantId},
     json::Object,
     page::Limit,
 };
 
-/// What a case runs on: an implementation whose tenant `default` may hold anything already. Every case
-/// uses collections of its own.
-pub type Fixture = Arc<dyn Collections>;
-
-/// Every promise.
-pub const CASES: &[Case<Fixture>] = &[
+pub(super) const CASES: &[Case<Fixture>] = &[
     case!(a_created_document_is_read_back_as_it_was_sent),
     case!(an_id_is_created_once),
     case!(anonymous_callers_are_refused),
@@ -44,35 +40,6 @@ pub const CASES: &[Case<Fixture>] = &[
     case!(an_id_is_no_member),
     case!(a_page_of_large_documents_is_shorter_and_goes_on),
 ];
-
-fn user() -> Caller {
-    Caller::user(TenantId::default_tenant(), UserId::generate())
-}
-
-fn system() -> Caller {
-    Caller::system(TenantId::default_tenant())
-}
-
-fn collection() -> Result<CollectionName, String> {
-    let name = format!("c{}", crate::id::random_hex(6).map_err(failed)?);
-    CollectionName::new(name).map_err(failed)
-}
-
-fn object(value: serde_json::Value) -> Result<Object, String> {
-    Object::from_value(value).map_err(failed)
-}
-
-fn new(value: serde_json::Value) -> Result<NewDocument, String> {
-    Ok(NewDocument::new(object(value)?))
-}
-
-fn id(text: &str) -> Result<DocumentId, String> {
-    DocumentId::new(text).map_err(failed)
-}
-
-fn value(body: &str) -> Result<serde_json::Value, String> {
-    serde_json::from_str(body).map_err(failed)
-}
 
 async fn a_created_document_is_read_back_as_it_was_sent(on: Fixture) -> Result<(), String> {
     let (caller, name) = (user(), collection()?);

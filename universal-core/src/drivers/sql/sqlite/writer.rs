@@ -1,6 +1,7 @@
 //! SQLite's one writer, with group commit.
 //!
-//! All writes that wait at this moment run in one transaction and are answered after its one
+//! It has a thread of its own, on which the writes' statements run one after the other without going
+//! anywhere. All writes that wait at this moment run in one transaction and are answered after its one
 //! `COMMIT`. There is no timer: a lone write goes at once, and groups form by themselves while the
 //! previous commit runs. A write that is refused before it changed anything fails alone; if one
 //! fails after that, or a statement of it fails (a full disk makes SQLite end the transaction by
@@ -10,19 +11,22 @@
 use std::{fmt, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait as _,
-};
 use sqlx::SqlitePool;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     drivers::sql::{
         connection::Signals,
-        dialect::Dialect,
-        error::{broken_transaction, from_commit, from_db, shutting_down},
+        error::{broken_transaction, from_sqlite, from_sqlite_commit, shutting_down},
+        sqlite::{
+            connection::{NativeConnection, Place},
+            heads::Heads,
+            lender::{Grant, Lender},
+        },
         write::{Effects, Write},
     },
     error::{Error, ErrorKind, Result},
@@ -36,7 +40,7 @@ const GROUP: usize = 256;
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The sending end of the writer.
-pub(super) struct Writer {
+pub(in crate::drivers::sql) struct Writer {
     queue: mpsc::Sender<Request>,
     pool: SqlitePool,
 }
@@ -46,31 +50,33 @@ enum Request {
     Exclusive(oneshot::Sender<Result<Grant>>),
 }
 
-/// The writer's connection, lent for one transaction.
-pub(super) struct Grant {
-    transaction: DatabaseTransaction,
-    lease: oneshot::Sender<()>,
-}
-
-impl Grant {
-    /// The open transaction, and the lease to give back when it has ended.
-    pub(super) fn into_parts(self) -> (DatabaseTransaction, oneshot::Sender<()>) {
-        (self.transaction, self.lease)
-    }
-}
-
 impl Writer {
-    /// Starts the writer on `pool`, which must hold one connection.
-    pub(super) fn start(pool: SqlitePool, signals: Signals, tasks: &TaskTracker, stop: CancellationToken) -> Self {
+    /// Starts the writer of the file at `place`. What it lends comes from `pool`, which must hold one connection.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the system gives no thread.
+    pub(in crate::drivers::sql) fn start(
+        place: Place,
+        pool: SqlitePool,
+        signals: Signals,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let connection = SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.clone());
-        let task = Loop { pool: pool.clone(), connection, signals, requests, stop };
-        tasks.spawn(task.run());
-        Self { queue, pool }
+        let native = NativeConnection::open_writer(&place).map_err(from_sqlite)?;
+        let task = Loop { place, native, lender: Lender::new(pool.clone()), signals, requests, stop };
+        let (runtime, token) = (Handle::current(), tasks.token());
+        let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
+        let run = move || {
+            let _until_the_end = token;
+            runtime.block_on(task.run());
+        };
+        thread.spawn(run).map_err(Error::internal)?;
+        Ok(Self { queue, pool })
     }
 
     /// Queues a write and answers after the commit that it was part of.
-    pub(super) async fn write<T, F>(&self, operation: F) -> Result<T>
+    pub(in crate::drivers::sql) async fn write<T, F>(&self, operation: F) -> Result<T>
     where
         T: Send + 'static,
         F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
@@ -81,7 +87,7 @@ impl Writer {
     }
 
     /// Waits for the writer's turn and takes its connection, inside an open transaction.
-    pub(super) async fn exclusive(&self) -> Result<Grant> {
+    pub(in crate::drivers::sql) async fn exclusive(&self) -> Result<Grant> {
         let (grant, granted) = oneshot::channel();
         self.send(Request::Exclusive(grant)).await?;
         granted.await.map_err(|_| shutting_down())?
@@ -98,8 +104,8 @@ impl Writer {
         }
     }
 
-    /// Closes the connection. Call it after the writer's task has ended.
-    pub(super) async fn close(&self) {
+    /// Closes the connection that is lent. Call it after the writer's thread has ended.
+    pub(in crate::drivers::sql) async fn close(&self) {
         self.pool.close().await;
     }
 }
@@ -162,9 +168,11 @@ where
     }
 }
 
+/// What the thread owns. Its own connection and the one that it lends never both hold a transaction.
 struct Loop {
-    pool: SqlitePool,
-    connection: DatabaseConnection,
+    place: Place,
+    native: NativeConnection,
+    lender: Lender,
     signals: Signals,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
@@ -193,7 +201,7 @@ impl Loop {
                     Request::Write(_) => {}
                     Request::Exclusive(grant) => {
                         self.commit_group(std::mem::take(&mut group)).await;
-                        self.lend(grant).await;
+                        self.lender.lend(grant).await;
                     }
                 }
             }
@@ -201,24 +209,7 @@ impl Loop {
         }
     }
 
-    /// Lends the connection and waits until the borrower has ended its transaction.
-    async fn lend(&self, grant: oneshot::Sender<Result<Grant>>) {
-        if grant.is_closed() {
-            return;
-        }
-        match self.begin().await {
-            Err(error) => drop(grant.send(Err(error))),
-            Ok(transaction) => {
-                let (lease, returned) = oneshot::channel::<()>();
-                // The lease is given back after a clean end, or dropped, whatever became of the borrower.
-                if grant.send(Ok(Grant { transaction, lease })).is_err() || returned.await.is_err() {
-                    self.renew().await;
-                }
-            }
-        }
-    }
-
-    async fn commit_group(&self, mut group: Vec<Box<dyn Member>>) {
+    async fn commit_group(&mut self, mut group: Vec<Box<dyn Member>>) {
         if group.is_empty() {
             return;
         }
@@ -235,63 +226,56 @@ impl Loop {
 
     /// Runs the members in one transaction. Answers `false` if it was rolled back because one of
     /// several failed after it had changed something, so that the others must run again.
-    async fn commit_together(&self, group: &mut [Box<dyn Member>]) -> bool {
-        let transaction = match self.begin().await {
-            Ok(transaction) => transaction,
-            Err(error) => {
-                fail_all(group, &error);
-                return true;
-            }
-        };
-        let mut effects = Effects::default();
+    async fn commit_together(&mut self, group: &mut [Box<dyn Member>]) -> bool {
+        if let Err(error) = self.native.begin() {
+            fail_all(group, &error);
+            // It may be that a rollback before did not work out.
+            self.roll_back();
+            return true;
+        }
+        let (mut effects, mut heads) = (Effects::default(), Heads::default());
         for member in group.iter_mut() {
             let mut own = Effects::default();
-            let succeeded = member.run(&mut Write::new(&transaction, Dialect::Sqlite, &mut own)).await;
+            self.native.set_limit(WRITE_LIMIT);
+            let succeeded = member.run(&mut Write::native(&mut self.native, &mut heads, &mut own)).await;
             if own.broken() || (!succeeded && own.wrote()) {
                 if succeeded {
                     member.fail(broken_transaction());
                 }
-                self.roll_back(transaction).await;
+                self.roll_back();
                 return false;
             }
             effects.merge(own);
         }
         if !effects.wrote() {
-            self.roll_back(transaction).await;
+            self.roll_back();
             return true;
         }
-        match transaction.commit().await {
+        if let Err(error) = heads.store(&mut self.native) {
+            fail_all(group, &error);
+            self.roll_back();
+            return true;
+        }
+        match self.native.commit() {
             Ok(()) => self.signals.committed(&effects),
             Err(error) => {
-                let error = from_commit(error);
+                let error = from_sqlite_commit(error);
                 tracing::error!(error = ?error, "a commit failed");
                 fail_all(group, &error);
-                self.renew().await;
+                self.roll_back();
             }
         }
         true
     }
 
-    async fn begin(&self) -> Result<DatabaseTransaction> {
-        let options = TransactionOptions {
-            isolation_level: None,
-            access_mode: None,
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        };
-        self.connection.begin_with_options(options).await.map_err(from_db)
-    }
-
-    async fn roll_back(&self, transaction: DatabaseTransaction) {
-        if transaction.rollback().await.is_err() {
-            self.renew().await;
+    /// Leaves the connection without a transaction, or takes another one.
+    fn roll_back(&mut self) {
+        if self.native.roll_back() {
+            return;
         }
-    }
-
-    /// Replaces the connection: after a full disk or an I/O error SQLite has rolled back by itself,
-    /// and the driver's own count of open transactions can no longer be trusted.
-    async fn renew(&self) {
-        if let Ok(connection) = self.pool.acquire().await {
-            let _ = connection.close().await;
+        match NativeConnection::open_writer(&self.place) {
+            Ok(connection) => self.native = connection,
+            Err(error) => tracing::error!(error = ?error, "the writer's connection cannot be replaced"),
         }
     }
 }

@@ -1,0 +1,67 @@
+//! Lists of fields as a query parameter writes them: separated by commas, which may also stand in a quoted name.
+
+use crate::{
+    error::{Error, Result},
+    expr::Field,
+};
+
+/// The parts of `text` between commas that stand in no quotes, each with the byte where it begins.
+pub(crate) fn split(text: &str) -> Vec<(usize, &str)> {
+    let (mut parts, mut begin, mut quote) = (Vec::new(), 0, None);
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (None, '"' | '\'') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            (None, ',') => {
+                parts.push((begin, text.get(begin..at).unwrap_or_default()));
+                begin = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push((begin, text.get(begin..).unwrap_or_default()));
+    parts
+}
+
+/// The field that a part names.
+///
+/// # Errors
+/// `Invalid` `code` of the parameter, with the position.
+pub(crate) fn field((begin, part): (usize, &str), code: &'static str, parameter: &'static str) -> Result<Field> {
+    Field::parse(part).map_err(|error| {
+        let code = if error.code() == "invalid-field" { "invalid-field" } else { code };
+        Error::invalid(code, format!("`{parameter}` takes fields' names: {}", error.message()))
+            .with_field(parameter)
+            .with_position(begin + error.position().unwrap_or(0))
+    })
+}
+
+/// A field as answers name it: as a filter writes it, without `doc.`.
+pub(crate) fn label(field: &Field) -> String {
+    let text = field.to_text();
+    text.strip_prefix("doc.").map_or(text.clone(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_quotes_do_not_part() {
+        assert_eq!(split("a,doc[\"b,c\"],-d"), [(0, "a"), (2, "doc[\"b,c\"]"), (13, "-d")]);
+        assert_eq!(split(""), [(0, "")]);
+    }
+
+    #[test]
+    fn labels_are_short() {
+        for (text, expected) in [
+            ("a.b", "a.b"),
+            ("doc.a", "a"),
+            ("id", "id"),
+            ("doc[\"a-b\"]", "doc[\"a-b\"]"),
+            ("meta.owner", "meta.owner"),
+        ] {
+            assert_eq!(label(&Field::parse(text).unwrap()), expected);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What every implementation of [`Collections`](crate::collections::Collections) promises of its reads beyond single
+//! documents and plain lists.
+
+mod aggregates;
+mod counts;
+mod distinct;
+mod paging;
+mod scene;
+
+use crate::conformance::case::Case;
+pub use scene::Fixture;
+
+/// Every promise, in groups.
+pub const GROUPS: &[&[Case<Fixture>]] = &[aggregates::CASES, counts::CASES, distinct::CASES, paging::CASES];

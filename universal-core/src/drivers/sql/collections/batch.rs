@@ -1,0 +1,62 @@
+//! Batches: lock everything in one order, then one operation after the other.
+
+use crate::{
+    collections::{
+        batch::{Batch, BatchOperation, BatchResult, BatchResults},
+        decide,
+    },
+    drivers::sql::{
+        collections::{perform::Performance, write},
+        dialect::Dialect,
+        write::Write,
+    },
+    error::{Error, Result},
+    id::TenantId,
+};
+
+/// The documents of a list of `[collection, id]`, in their order. The text is one parameter, so that the
+/// statement is the same for any number of them.
+const LOCK: &str = "SELECT d.id FROM jsonb_array_elements($2::text::jsonb) AS wanted (key)
+    JOIN universal_documents d ON d.tenant_id = $1
+        AND d.collection = (wanted.key ->> 0) COLLATE \"C\" AND d.id = (wanted.key ->> 1) COLLATE \"C\"
+    ORDER BY d.collection, d.id FOR UPDATE OF d";
+
+/// Does the operations of `batch` inside `write`'s transaction, which is rolled back if one fails.
+pub(super) async fn perform(write: &mut Write<'_>, by: &Performance<'_>, batch: &Batch) -> Result<Vec<BatchResult>> {
+    batch.check_size()?;
+    lock(write, by.caller.tenant(), batch).await?;
+    let mut results = BatchResults::default();
+    for (index, operation) in batch.operations().iter().enumerate() {
+        let done = one(write, by, operation).await.and_then(|result| results.push(result));
+        done.map_err(|error| batch.failed_at(index, error))?;
+    }
+    Ok(results.into_vec())
+}
+
+/// SQLite's writer is alone anyway; a single document has no order.
+async fn lock(write: &mut Write<'_>, tenant: &TenantId, batch: &Batch) -> Result<()> {
+    let keys = batch.keys();
+    if write.dialect() == Dialect::Sqlite || keys.len() < 2 {
+        return Ok(());
+    }
+    let keys: Vec<_> = keys.iter().map(|(collection, id)| (collection.as_str(), id.as_str())).collect();
+    let keys = serde_json::to_string(&keys).map_err(Error::internal)?;
+    write.all(LOCK, vec![tenant.as_str().into(), keys.into()]).await?;
+    Ok(())
+}
+
+async fn one(write: &mut Write<'_>, by: &Performance<'_>, operation: &BatchOperation) -> Result<BatchResult> {
+    let author = by.author(operation.collection())?;
+    match operation {
+        BatchOperation::Write(operation) => write::apply(write, author, operation).await.map(BatchResult::Written),
+        BatchOperation::Get { collection, id, precondition } => {
+            let current = write.lock_document(by.caller.tenant(), collection, id).await?;
+            decide::read_if(&author.writing(), current, precondition).map(BatchResult::Read)
+        }
+        BatchOperation::Check { collection, id, precondition } => {
+            let current = write.lock_document(by.caller.tenant(), collection, id).await?;
+            decide::check(&author.writing(), current.as_ref(), precondition)?;
+            Ok(BatchResult::Checked(current.map(|document| document.revision)))
+        }
+    }
+}

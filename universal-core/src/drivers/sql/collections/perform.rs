@@ -1,0 +1,245 @@
+//! One command inside a transaction, and one that is done once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    caller::Caller,
+    clock::Timestamp,
+    collections::{
+        command::{Command, Outcome},
+        idempotency::{self, IdempotencyKey, LIFETIME, Once},
+        list_cursor::CursorKey,
+        rule::Action,
+    },
+    drivers::sql::{
+        collections::{
+            batch,
+            configurations::{Known, unknown_tenant},
+            in_flight::Guard,
+            matching,
+            service::{DECISIONS, SqlCollections},
+            write::{self, Author},
+        },
+        dialect::Dialect,
+        feed::{SETTINGS_CHANGED, settings_changed},
+        statement::column,
+        write::Write,
+    },
+    error::{Error, Result},
+    id::CollectionName,
+    transaction::Transaction,
+};
+
+/// The settings of every collection that a command is about.
+type Settings = HashMap<CollectionName, Known>;
+
+/// A command on its way: it may be tried several times, and goes on when its caller leaves.
+struct Work {
+    caller: Caller,
+    command: Command,
+    key: Option<IdempotencyKey>,
+    cursors: Arc<CursorKey>,
+    _guard: Option<Guard>,
+}
+
+impl SqlCollections {
+    /// Does a command in a commit of its own; once, if it has a key.
+    pub(super) async fn command(
+        &self,
+        caller: &Caller,
+        command: Command,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Once> {
+        let guard = key.map(|key| self.in_flight.enter(caller, key)).transpose()?;
+        let (cursors, key) = (Arc::clone(&self.cursors), key.cloned());
+        let work = Arc::new(Work { caller: caller.clone(), command, key, cursors, _guard: guard });
+        let mut settings = self.settings_for(&work.caller, &work.command, false).await?;
+        // Refused here already, so that strangers do not queue for the writer.
+        admits(&work.caller, &work.command, &settings)?;
+        let mut decisions = 1;
+        loop {
+            let (now, shared) = (self.clock.now(), Arc::clone(&work));
+            let outcome = self
+                .database
+                .write(move |write| {
+                    let (work, settings) = (Arc::clone(&shared), Arc::clone(&settings));
+                    Box::pin(async move {
+                        let by = Performance { caller: &work.caller, now, cursors: &work.cursors, settings: &settings };
+                        match &work.key {
+                            Some(key) => perform_once(write, &by, key, &work.command).await,
+                            None => Ok(Once::new(perform(write, &by, &work.command).await?, false)),
+                        }
+                    })
+                })
+                .await;
+            match outcome {
+                Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
+                outcome => return outcome,
+            }
+            settings = self.settings_for(&work.caller, &work.command, true).await?;
+        }
+    }
+
+    /// Does a command as part of `transaction`, whole or not at all.
+    pub(super) async fn command_in(
+        &self,
+        transaction: &mut Transaction<'_>,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<Outcome> {
+        let mut settings = self.settings_for(caller, command, false).await?;
+        let mut joined = self.database.join(transaction)?;
+        let mut decisions = 1;
+        loop {
+            let by = Performance { caller, now: self.clock.now(), cursors: &self.cursors, settings: &settings };
+            match perform_whole(&mut joined, &by, command).await {
+                Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
+                outcome => return outcome,
+            }
+            settings = self.settings_for(caller, command, true).await?;
+        }
+    }
+
+    async fn settings_for(&self, caller: &Caller, command: &Command, anew: bool) -> Result<Arc<Settings>> {
+        if let Command::Batch(batch) = command {
+            batch.check_size()?;
+        }
+        let mut settings = Settings::new();
+        for collection in command.collections() {
+            if !settings.contains_key(collection) {
+                let known = match anew {
+                    true => self.configurations.read(caller.tenant(), collection).await?,
+                    false => self.configurations.recent(caller.tenant(), collection).await?,
+                };
+                settings.insert(collection.clone(), known);
+            }
+        }
+        Ok(Arc::new(settings))
+    }
+}
+
+/// Refuses whoever the rule of the first operation can never allow.
+fn admits(caller: &Caller, command: &Command, settings: &Settings) -> Result<()> {
+    let (collection, action) = match command {
+        Command::Write(write) => (write.collection(), write.action()),
+        Command::Matching(matching, _) => (&matching.collection, Action::List),
+        Command::Batch(batch) => match batch.operations().first() {
+            Some(operation) => (operation.collection(), operation.action()),
+            None => return Ok(()),
+        },
+    };
+    let admitted = settings.get(collection).map_or(Ok(()), |known| known.configured.rule(action).admits(caller));
+    match command {
+        Command::Batch(batch) => admitted.map_err(|error| batch.failed_at(0, error)),
+        _ => admitted,
+    }
+}
+
+/// Who performs a command, when, and by which settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Performance<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) now: Timestamp,
+    pub(super) cursors: &'a CursorKey,
+    settings: &'a Settings,
+}
+
+impl<'a> Performance<'a> {
+    /// The author of what is written to a collection of the command.
+    pub(super) fn author(&self, collection: &CollectionName) -> Result<Author<'a>> {
+        let known = self.settings.get(collection);
+        let known = known.ok_or_else(|| Error::internal("a collection of a command without settings"))?;
+        Ok(Author { caller: self.caller, known, now: self.now })
+    }
+
+    /// That nobody has changed the settings: what only reads has nothing else that would notice.
+    async fn is_current(&self, write: &mut Write<'_>) -> Result<()> {
+        let sql = "SELECT settings_version FROM universal_tenants WHERE id = $1";
+        let row = write.one(sql, vec![self.caller.tenant().as_str().into()]).await?.ok_or_else(unknown_tenant)?;
+        let version: i64 = column(&row, 0)?;
+        let current = self.settings.values().all(|known| known.tenant_version == version);
+        if current { Ok(()) } else { Err(settings_changed()) }
+    }
+}
+
+/// Does what `command` says inside `write`'s transaction.
+async fn perform(write: &mut Write<'_>, by: &Performance<'_>, command: &Command) -> Result<Outcome> {
+    match command {
+        Command::Write(operation) => {
+            write::apply(write, by.author(operation.collection())?, operation).await.map(Outcome::Written)
+        }
+        Command::Batch(operations) => {
+            by.is_current(write).await?;
+            batch::perform(write, by, operations).await.map(Outcome::Batch)
+        }
+        Command::Matching(documents, change) => {
+            by.is_current(write).await?;
+            matching::perform(write, by, documents, change).await.map(Outcome::Affected)
+        }
+    }
+}
+
+/// The same, so that whoever keeps a transaction open that failed half-way keeps nothing of it.
+async fn perform_whole(write: &mut Write<'_>, by: &Performance<'_>, command: &Command) -> Result<Outcome> {
+    write.execute("SAVEPOINT universal_command", vec![]).await?;
+    let outcome = perform(write, by, command).await;
+    if outcome.is_err() {
+        // Where the database itself failed, this fails too, and the transaction can only be rolled back.
+        let _ = write.execute("ROLLBACK TO SAVEPOINT universal_command", vec![]).await;
+    }
+    let released = write.execute("RELEASE SAVEPOINT universal_command", vec![]).await;
+    let outcome = outcome?;
+    released?;
+    Ok(outcome)
+}
+
+/// Does what `command` says unless it was done under this key; keeps the answer in the same transaction.
+async fn perform_once(
+    write: &mut Write<'_>,
+    by: &Performance<'_>,
+    key: &IdempotencyKey,
+    command: &Command,
+) -> Result<Once> {
+    let principal = idempotency::principal(by.caller)?;
+    let fingerprint = hex(&command.fingerprint());
+    if write.dialect() == Dialect::Postgres {
+        // Other nodes cannot see what this process does; SQLite's writer is alone.
+        let number = idempotency::lock_number(by.caller, principal, key);
+        let locked = write.one("SELECT pg_try_advisory_xact_lock($1)", vec![number.into()]).await?;
+        if !locked.map(|row| column::<bool>(&row, 0)).transpose()?.unwrap_or(false) {
+            return Err(idempotency::in_flight());
+        }
+    }
+    let mut values = vec![by.caller.tenant().as_str().into(), principal.into(), key.as_str().into()];
+    values.push(by.now.minus(LIFETIME).as_micros().into());
+    if let Some(row) = write.one(FIND, values).await? {
+        if column::<String>(&row, 0)? != fingerprint {
+            return Err(idempotency::reused());
+        }
+        return Ok(Once::new(Outcome::from_stored(&column::<String>(&row, 1)?)?, true));
+    }
+    let outcome = perform(write, by, command).await?;
+    let values = vec![
+        by.caller.tenant().as_str().into(),
+        principal.into(),
+        key.as_str().into(),
+        fingerprint.into(),
+        outcome.to_stored()?.into(),
+        by.now.as_micros().into(),
+    ];
+    write.execute(KEEP, values).await?;
+    Ok(Once::new(outcome, false))
+}
+
+const FIND: &str = "SELECT fingerprint, answer FROM universal_idempotency
+    WHERE tenant_id = $1 AND principal = $2 AND key = $3 AND created_at > $4";
+
+/// One that is there is too old to be an answer.
+const KEEP: &str = "INSERT INTO universal_idempotency (tenant_id, principal, key, fingerprint, answer, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (tenant_id, principal, key) DO UPDATE
+    SET fingerprint = excluded.fingerprint, answer = excluded.answer, created_at = excluded.created_at";
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
