@@ -8,6 +8,10 @@ use std::process::ExitCode;
 
 use universal_examples::program::{Failure, Program, exit_code, install_log};
 
+/// Requests are answered on several threads that free what others have allocated, which glibc's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     install_log();

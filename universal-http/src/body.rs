@@ -1,6 +1,7 @@
 //! The two bodies: a request's, erased once at the door, and an answer's, one concrete type.
 
 use std::{
+    any::Any,
     error::Error as StdError,
     fmt,
     pin::Pin,
@@ -22,7 +23,8 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// It fails when the client stays silent for longer than [`crate::limits::Limits::body_idle`].
 pub struct RequestBody {
-    inner: UnsyncBoxBody<Bytes, BoxError>,
+    /// Nothing for a request without a body: most have none, and then there is nothing to box.
+    inner: Option<UnsyncBoxBody<Bytes, BoxError>>,
     idle: Duration,
     silence: Option<Pin<Box<Sleep>>>,
 }
@@ -33,7 +35,13 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self { inner: body.map_err(Into::into).boxed_unsync(), idle, silence: None }
+        // A body that has this type already (the listener's within the service) is not boxed once more.
+        let mut body = Some(body);
+        if let Some(ours) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>().and_then(Option::take) {
+            return Self { idle: ours.idle.min(idle), ..ours };
+        }
+        let inner = body.filter(|body| !body.is_end_stream()).map(|body| body.map_err(Into::into).boxed_unsync());
+        Self { inner, idle, silence: None }
     }
 
     /// Reads the whole body, at most `limit` bytes.
@@ -83,7 +91,7 @@ impl RequestBody {
     /// The length the client declared, if it did.
     #[must_use]
     pub fn declared_length(&self) -> Option<u64> {
-        self.inner.size_hint().exact()
+        self.size_hint().exact()
     }
 
     /// The body as a stream of its pieces.
@@ -105,7 +113,8 @@ impl Body for RequestBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) {
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(inner).poll_frame(cx) {
             this.silence = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(BodyError::broken)));
         }
@@ -118,11 +127,11 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

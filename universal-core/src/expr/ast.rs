@@ -2,46 +2,75 @@
 
 use std::sync::Arc;
 
-use crate::{expr::field::Field, json::order::Number};
+use crate::{
+    expr::{field::Field, pattern::Pattern, scope::Root},
+    json::order::Number,
+};
 
-/// A part that is true, false or an error.
+/// A part of an expression: a value, or an error.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
+    /// A literal.
+    Literal(Literal),
+    /// What a name stands for.
+    Place(Place),
+    /// `[a, b, …]` with something that is no literal; only after `in`.
+    List(Vec<Node>),
     /// `a && b && …`, two or more.
     All(Vec<Node>),
     /// `a || b || …`, two or more.
     Any(Vec<Node>),
     /// `!a`.
     Not(Box<Node>),
-    /// A field or a literal that must itself be true.
-    Test(Operand),
+    /// `condition ? then : otherwise`.
+    Choose { parts: Box<[Node; 3]>, at: At },
     /// `a == b` and the like.
-    Compare { comparison: Comparison, left: Operand, right: Operand },
-    /// `a in [..]`.
-    In { needle: Operand, list: Vec<Literal> },
-    /// `has(a)`; never of a literal.
-    Has(Operand),
+    Compare { comparison: Comparison, sides: Box<[Node; 2]> },
+    /// `a in b`: needle and list.
+    In(Box<[Node; 2]>),
+    /// `has(a.b)`.
+    Has(Place),
+    /// `a + b` and the like.
+    Calculate { operator: Operator, sides: Box<[Node; 2]> },
+    /// `-a`; of a number's literal it is part of the literal.
+    Negate(Box<Node>),
+    /// `size(a)`.
+    Size(Box<Node>),
+    /// `a.contains(b)` and the like.
+    Search { search: Search, sides: Box<[Node; 2]> },
+    /// `a.matches("…")`.
+    Matches { text: Box<Node>, pattern: Pattern, at: At },
+    /// `timestamp(a)` of something that is no literal.
+    Moment { text: Box<Node>, at: At },
+    /// `string(a)` of a moment.
+    Written { moment: Box<Node>, at: At },
 }
 
-/// One side of a comparison.
+/// What a name stands for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Operand {
-    /// A field of the document or of its row.
+pub(crate) enum Place {
+    /// A field of the stored document or of its row.
     Field(Field),
-    /// A member of the body as it was sent.
-    Input(Arc<[Arc<str>]>),
-    /// A member of the body as it would be stored.
-    After(Arc<[Arc<str>]>),
+    /// A member or an item of a body, or (with the root `Caller`) of `caller.claims`. Of the stored document only paths
+    /// with an item are here; the others are fields.
+    Within(Root, Arc<[Step]>),
     /// `caller.id`.
-    Caller,
+    CallerId,
     /// `caller.tenant`.
     Tenant,
-    /// A member of `caller.claims`.
-    Claim(Arc<[Arc<str>]>),
+    /// `caller.roles`.
+    Roles,
     /// `now`.
     Now,
-    /// A literal.
-    Literal(Literal),
+}
+
+/// A step on the way to a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Step {
+    /// A member of an object.
+    Name(Arc<str>),
+    /// An item of an array, from 0.
+    Item(u32),
 }
 
 /// A literal.
@@ -55,13 +84,34 @@ pub(crate) enum Literal {
     Number(Number),
     /// A text.
     Text(Arc<str>),
-    /// A text in RFC 3339 that is compared with `meta.created_at` or `meta.updated_at`.
+    /// A moment: `timestamp("…")`, or a text beside a moment.
     Moment {
         /// Microseconds since 1970.
         micros: i64,
         /// As it was written.
         text: Arc<str>,
+        /// Written with `timestamp`.
+        named: bool,
     },
+    /// `duration("…")`.
+    Duration {
+        /// Microseconds.
+        micros: i64,
+        /// As it was written.
+        text: Arc<str>,
+    },
+    /// `[a, b, …]`, without lists in it.
+    List(Arc<[Literal]>),
+}
+
+/// Where a part begins in the text it was read from; trees are equal wherever their parts stood.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct At(pub(crate) usize);
+
+impl PartialEq for At {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A comparison.
@@ -131,24 +181,90 @@ impl Comparison {
     }
 }
 
-impl Node {
-    /// How deep the tree is; a comparison alone is 1.
-    pub(crate) fn depth(&self) -> usize {
+/// Arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operator {
+    /// `+`, which also joins texts.
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// `/`
+    Divide,
+    /// `%`
+    Remainder,
+}
+
+impl Operator {
+    /// As it is written, in CEL and in SQL.
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
-            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::depth).max().unwrap_or(0),
-            Self::Not(inner) => 1 + inner.depth(),
-            Self::Test(_) | Self::Compare { .. } | Self::In { .. } | Self::Has(_) => 1,
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Remainder => "%",
+        }
+    }
+}
+
+/// A search in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// `contains`
+    Contains,
+    /// `startsWith`
+    StartsWith,
+    /// `endsWith`
+    EndsWith,
+}
+
+impl Search {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Contains => "contains",
+            Self::StartsWith => "startsWith",
+            Self::EndsWith => "endsWith",
         }
     }
 
-    /// How many nodes the tree has: operations, fields, literals; a list is one.
-    pub(crate) fn size(&self) -> usize {
+    /// The search of a name.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        [Self::Contains, Self::StartsWith, Self::EndsWith].into_iter().find(|search| search.name() == name)
+    }
+}
+
+impl Node {
+    /// The nodes right below, but for places.
+    pub(crate) fn children(&self) -> &[Node] {
         match self {
-            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::size).sum::<usize>(),
-            Self::Not(inner) => 1 + inner.size(),
-            Self::Test(_) => 1,
-            Self::Has(_) => 2,
-            Self::Compare { .. } | Self::In { .. } => 3,
+            Self::Literal(_) | Self::Place(_) | Self::Has(_) => &[],
+            Self::List(parts) | Self::All(parts) | Self::Any(parts) => parts,
+            Self::Not(inner) | Self::Negate(inner) | Self::Size(inner) => std::slice::from_ref(&**inner),
+            Self::Matches { text: inner, .. }
+            | Self::Moment { text: inner, .. }
+            | Self::Written { moment: inner, .. } => std::slice::from_ref(&**inner),
+            Self::Choose { parts, .. } => &**parts,
+            Self::In(sides)
+            | Self::Compare { sides, .. }
+            | Self::Calculate { sides, .. }
+            | Self::Search { sides, .. } => &**sides,
         }
+    }
+
+    /// How deep the tree is; a comparison of fields and literals is 1.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::Literal(_) | Self::Place(_) => 0,
+            _ => 1 + self.children().iter().map(Self::depth).max().unwrap_or(0),
+        }
+    }
+
+    /// How many nodes the tree has: operations, fields, literals; a list of literals is one.
+    pub(crate) fn size(&self) -> usize {
+        let place = usize::from(matches!(self, Self::Has(_)));
+        1 + place + self.children().iter().map(Self::size).sum::<usize>()
     }
 }

@@ -7,7 +7,8 @@ use crate::{
     expr::{
         ast::Node,
         environment::Environment,
-        eval::{Truth, evaluate},
+        eval::{Truth, condition},
+        listable,
         parser::parse,
         print,
         scope::Scope,
@@ -44,7 +45,7 @@ impl Expression {
     /// Evaluates it in memory; it matches only if the answer is [`Truth::True`].
     #[must_use]
     pub fn evaluate(&self, environment: &Environment<'_>) -> Truth {
-        evaluate(&self.root, environment)
+        condition(&self.root, environment)
     }
 
     /// Whether it matches.
@@ -65,7 +66,7 @@ impl Expression {
     /// # Errors
     /// `Invalid` with [`Scope::code`], the position and what only memory can do.
     pub fn listable(&self) -> Result<()> {
-        Ok(())
+        listable::check(&self.root).map_err(|(position, message)| self.scope.told(self.scope.invalid(position, message)))
     }
 
     /// Where it stands.

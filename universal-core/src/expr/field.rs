@@ -6,9 +6,10 @@ use crate::{
     error::Result,
     expr::{
         environment::Environment,
-        eval::{View, view_field},
+        eval::look_field,
         parser, print,
         scope::Scope,
+        value::View,
     },
     json::order::{self, SortKey},
 };
@@ -53,14 +54,16 @@ impl Field {
         match self {
             Self::CreatedAt => SortKey::integer(environment.created_at.as_micros()),
             Self::UpdatedAt => SortKey::integer(environment.updated_at.as_micros()),
-            _ => match view_field(self, environment) {
-                View::Missing => SortKey::of(None),
+            _ => match look_field(self, environment) {
                 View::Null => SortKey::of(Some(&serde_json::Value::Null)),
                 View::Bool(value) => SortKey::of(Some(&serde_json::Value::Bool(value))),
                 View::Number(number) => SortKey { rank: order::RANK_NUMBER, number: Some(number), text: None },
-                View::Text(text) => SortKey::text(text),
+                View::Text(text) => SortKey::text(&text),
                 View::Container(value) => SortKey::of(Some(value)),
-                View::Moment(micros) => SortKey::integer(micros),
+                // No field is one of these.
+                View::Error | View::Texts(_) | View::Literals(_) | View::Moment(_) | View::Duration(_) => {
+                    SortKey::of(None)
+                }
             },
         }
     }

@@ -1,7 +1,9 @@
 //! Which fields an expression asks for.
 
+use std::sync::Arc;
+
 use crate::expr::{
-    ast::{Node, Operand},
+    ast::{Node, Place, Step},
     expression::Expression,
     field::Field,
     scope::Root,
@@ -25,26 +27,26 @@ impl Expression {
 }
 
 fn collect(node: &Node, found: &mut Vec<(Root, Field)>) {
-    match node {
-        Node::All(parts) | Node::Any(parts) => parts.iter().for_each(|part| collect(part, found)),
-        Node::Not(part) => collect(part, found),
-        Node::Test(operand) | Node::Has(operand) | Node::In { needle: operand, .. } => operand_field(operand, found),
-        Node::Compare { left, right, .. } => {
-            operand_field(left, found);
-            operand_field(right, found);
-        }
+    if let Node::Place(place) | Node::Has(place) = node
+        && let Some(field) = field_of(place)
+        && !found.contains(&field)
+    {
+        found.push(field);
     }
+    node.children().iter().for_each(|child| collect(child, found));
 }
 
-fn operand_field(operand: &Operand, found: &mut Vec<(Root, Field)>) {
-    let field = match operand {
-        Operand::Field(field @ (Field::Id | Field::Document(_))) => (Root::Doc, field.clone()),
-        Operand::Field(field) => (Root::Meta, field.clone()),
-        Operand::Input(path) => (Root::Input, Field::Document(path.clone())),
-        Operand::After(path) => (Root::After, Field::Document(path.clone())),
-        Operand::Caller | Operand::Tenant | Operand::Claim(_) | Operand::Now | Operand::Literal(_) => return,
-    };
-    if !found.contains(&field) {
-        found.push(field);
+fn field_of(place: &Place) -> Option<(Root, Field)> {
+    match place {
+        Place::Field(field @ (Field::Id | Field::Document(_))) => Some((Root::Doc, field.clone())),
+        Place::Field(field) => Some((Root::Meta, field.clone())),
+        Place::Within(Root::Caller, _) | Place::CallerId | Place::Tenant | Place::Roles | Place::Now => None,
+        Place::Within(root, path) => {
+            let names = path.iter().map_while(|step| match step {
+                Step::Name(name) => Some(name.clone()),
+                Step::Item(_) => None,
+            });
+            Some((*root, Field::Document(names.collect::<Vec<Arc<str>>>().into())))
+        }
     }
 }

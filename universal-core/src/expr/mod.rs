@@ -21,27 +21,39 @@
 //! The same tree is evaluated in memory here and by both databases (`drivers/sql/lower`); a property test holds the
 //! three together.
 
+mod arithmetic;
 mod ast;
+mod beside;
+mod calls;
 mod check;
 mod environment;
 mod eval;
 mod expression;
 mod field;
 mod lexer;
+mod listable;
 mod mentions;
 mod parser;
 mod parts;
+mod pattern;
 mod print;
 mod scope;
 #[cfg(test)]
 mod tests;
+mod time;
+mod types;
+mod value;
 
-pub(crate) use ast::{Comparison, Literal, Node, Operand};
+pub(crate) use arithmetic::{LONGEST_DURATION, LONGEST_JOINED, MOMENTS};
+pub(crate) use ast::{Comparison, Literal, Node, Operator, Place, Search, Step};
 pub use environment::{CallerFacts, Environment, Known};
 pub use eval::Truth;
-pub(crate) use eval::{View, compare, view, view_literal};
+pub(crate) use eval::{LONGEST_PART, condition, value};
 pub use expression::Expression;
 pub use field::Field;
+pub(crate) use listable::{is_json, is_known};
 #[cfg_attr(not(test), expect(unused_imports, reason = "the planner of indexes asks"))]
 pub(crate) use parts::{Part, Test};
 pub use scope::{Root, Scope};
+pub(crate) use types::{Type, type_of};
+pub(crate) use value::View;

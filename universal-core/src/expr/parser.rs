@@ -3,11 +3,13 @@
 use crate::{
     error::{Error, Result},
     expr::{
-        ast::{Comparison, Literal, Node, Operand},
-        check::{self, Name},
+        ast::{At, Comparison, Literal, Node, Operator, Place},
+        beside,
+        check::{self, Follow, Name},
         field::Field,
         lexer::{Token, tokens},
         scope::Scope,
+        types::{Type, type_of},
     },
     json::order::Number,
 };
@@ -18,8 +20,6 @@ const LONGEST: usize = 4 * 1024;
 const DEEPEST: usize = 32;
 /// The most nodes.
 const LARGEST: usize = 256;
-/// The longest list.
-const LONGEST_LIST: usize = 200;
 
 /// Reads a whole expression.
 pub(super) fn parse(text: &str, scope: Scope) -> Result<Node> {
@@ -28,16 +28,15 @@ pub(super) fn parse(text: &str, scope: Scope) -> Result<Node> {
 
 fn parse_all(text: &str, scope: Scope) -> Result<Node> {
     let mut parser = Parser::new(text, scope)?;
-    let root = parser.either()?.into_node(scope)?;
+    let root = parser.expression()?;
+    let root = parser.condition(root)?;
     parser.end()?;
     if root.depth() > DEEPEST {
-        return Err(too_deep(scope, 0));
+        return Err(parser.too_deep(0));
     }
     let size = root.size();
     if size > LARGEST {
-        return Err(
-            scope.invalid(0, format!("expected at most {LARGEST} comparisons, fields and literals, found {size}"))
-        );
+        return Err(scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}")));
     }
     Ok(root)
 }
@@ -45,57 +44,30 @@ fn parse_all(text: &str, scope: Scope) -> Result<Node> {
 /// Reads a field alone.
 pub(super) fn parse_field(text: &str, scope: Scope) -> Result<Field> {
     let mut parser = Parser::new(text, scope)?;
-    let parsed = parser.primary()?;
+    let parsed = parser.member()?;
     parser.end()?;
-    match parsed {
-        Parsed::Operand(Operand::Field(field), _) => Ok(field),
-        Parsed::Operand(..) | Parsed::Node(..) => Err(scope.invalid(0, "expected a field")),
+    match parsed.node {
+        Node::Place(Place::Field(field)) => Ok(field),
+        _ => Err(scope.invalid(0, "expected a field")),
     }
 }
 
-/// What a part of the text turned out to be.
-enum Parsed {
-    /// A field or literal that stands at the position.
-    Operand(Operand, usize),
-    /// Something that is true or false.
-    Node(Node, usize),
+/// A part of the text, and where it begins.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) node: Node,
+    pub(super) at: usize,
 }
 
-impl Parsed {
-    /// As something that is true or false.
-    fn into_node(self, scope: Scope) -> Result<Node> {
-        match self {
-            Self::Node(node, _) => Ok(node),
-            Self::Operand(Operand::Literal(Literal::Bool(value)), _) => {
-                Ok(Node::Test(Operand::Literal(Literal::Bool(value))))
-            }
-            Self::Operand(Operand::Literal(_), position) => {
-                Err(scope.invalid(position, "expected a comparison, found a literal alone"))
-            }
-            Self::Operand(operand, _) => Ok(Node::Test(operand)),
-        }
-    }
-
-    /// As one side of a comparison.
-    fn into_operand(self, scope: Scope, beside: &str) -> Result<(Operand, usize)> {
-        match self {
-            Self::Operand(operand, position) => Ok((operand, position)),
-            Self::Node(_, position) => {
-                let message = format!(
-                    "expected a field or a literal beside '{beside}', found a condition; join conditions with && and ||, and \
-                     write !(a {beside} b) to negate one"
-                );
-                Err(scope.invalid(position, message))
-            }
-        }
-    }
-}
-
-struct Parser {
+pub(super) struct Parser {
     tokens: Vec<(usize, Token)>,
     next: usize,
     depth: usize,
-    scope: Scope,
+    pub(super) scope: Scope,
+    /// How many patterns were read.
+    pub(super) patterns: usize,
+    /// Where the items of the last list begin.
+    pub(super) items: Vec<usize>,
 }
 
 impl Parser {
@@ -104,52 +76,103 @@ impl Parser {
             let message = format!("expected at most {LONGEST} bytes, found {}", text.len());
             return Err(scope.invalid(LONGEST, message));
         }
-        Ok(Self { tokens: tokens(text, scope)?, next: 0, depth: 0, scope })
+        Ok(Self { tokens: tokens(text, scope)?, next: 0, depth: 0, scope, patterns: 0, items: Vec::new() })
     }
 
-    fn peek(&self) -> &Token {
+    pub(super) fn peek(&self) -> &Token {
         self.tokens.get(self.next).map_or(&Token::End, |(_, token)| token)
     }
 
-    fn position(&self) -> usize {
+    /// The token after the next.
+    fn peek_second(&self) -> &Token {
+        self.tokens.get(self.next + 1).map_or(&Token::End, |(_, token)| token)
+    }
+
+    pub(super) fn position(&self) -> usize {
         self.tokens.get(self.next).or(self.tokens.last()).map_or(0, |(position, _)| *position)
     }
 
-    fn take(&mut self) -> Token {
+    pub(super) fn take(&mut self) -> Token {
         let token = self.peek().clone();
         self.next += 1;
         token
     }
 
-    fn take_symbol(&mut self, symbol: &str) -> bool {
-        let taken = matches!(self.peek(), Token::Symbol(found) if *found == symbol);
+    pub(super) fn is_symbol(&self, symbol: &str) -> bool {
+        matches!(self.peek(), Token::Symbol(found) if *found == symbol)
+    }
+
+    pub(super) fn take_symbol(&mut self, symbol: &str) -> bool {
+        let taken = self.is_symbol(symbol);
         self.next += usize::from(taken);
         taken
     }
 
-    fn expect(&mut self, symbol: &str) -> Result<()> {
+    pub(super) fn expect(&mut self, symbol: &str) -> Result<()> {
         if self.take_symbol(symbol) { Ok(()) } else { Err(self.expected(&format!("'{symbol}'"))) }
     }
 
-    fn expected(&self, what: &str) -> Error {
+    pub(super) fn expected(&self, what: &str) -> Error {
         self.scope.invalid(self.position(), format!("expected {what}, found {}", self.peek().describe()))
+    }
+
+    pub(super) fn invalid(&self, position: usize, message: impl Into<String>) -> Error {
+        self.scope.invalid(position, message)
+    }
+
+    fn too_deep(&self, position: usize) -> Error {
+        self.invalid(position, format!("expected at most {DEEPEST} parentheses and operations within each other"))
     }
 
     fn end(&self) -> Result<()> {
         match self.peek() {
             Token::End => Ok(()),
-            Token::Symbol("+" | "-" | "*" | "/" | "%" | "?") => {
-                Err(self.expected("'&&', '||' or the end (arithmetic and conditions are not part of filters)"))
-            }
-            _ => Err(self.expected("'&&', '||' or the end")),
+            _ => Err(self.expected("an operator or the end")),
         }
+    }
+
+    /// As something that is true or false.
+    fn condition(&self, parsed: Parsed) -> Result<Node> {
+        match type_of(&parsed.node) {
+            Type::Any | Type::Bool => Ok(parsed.node),
+            other => {
+                let message = format!("expected a comparison or another condition, found {}", other.describe());
+                Err(self.invalid(parsed.at, message))
+            }
+        }
+    }
+
+    /// As a value: a list of fields is none.
+    pub(super) fn value(&self, parsed: Parsed) -> Result<Parsed> {
+        if matches!(parsed.node, Node::List(_)) {
+            return Err(self.invalid(parsed.at, "expected a list of literals: a list of fields stands after 'in' only"));
+        }
+        Ok(parsed)
+    }
+
+    /// `a ? b : c`
+    pub(super) fn expression(&mut self) -> Result<Parsed> {
+        let test = self.either()?;
+        if !self.is_symbol("?") {
+            return Ok(test);
+        }
+        let at = test.at;
+        let test = self.condition(test)?;
+        self.next += 1;
+        let then = self.either()?;
+        let then = self.value(then)?;
+        self.expect(":")?;
+        let otherwise = self.nested(at, Self::expression)?;
+        let otherwise = self.value(otherwise)?;
+        beside::choice(self.scope, &then, &otherwise)?;
+        Ok(Parsed { node: Node::Choose { parts: Box::new([test, then.node, otherwise.node]), at: At(at) }, at })
     }
 
     /// `a || b || …`
     fn either(&mut self) -> Result<Parsed> {
         self.joined("||", Self::both, Node::Any, |node| match node {
             Node::Any(parts) => Ok(parts),
-            other => Err(other),
+            other => Err(Box::new(other)),
         })
     }
 
@@ -157,7 +180,7 @@ impl Parser {
     fn both(&mut self) -> Result<Parsed> {
         self.joined("&&", Self::relation, Node::All, |node| match node {
             Node::All(parts) => Ok(parts),
-            other => Err(other),
+            other => Err(Box::new(other)),
         })
     }
 
@@ -167,125 +190,158 @@ impl Parser {
         symbol: &str,
         part: fn(&mut Self) -> Result<Parsed>,
         join: fn(Vec<Node>) -> Node,
-        split: fn(Node) -> Result<Vec<Node>, Node>,
+        split: fn(Node) -> Result<Vec<Node>, Box<Node>>,
     ) -> Result<Parsed> {
-        let position = self.position();
         let first = part(self)?;
-        if !matches!(self.peek(), Token::Symbol(found) if *found == symbol) {
+        if !self.is_symbol(symbol) {
             return Ok(first);
         }
+        let at = first.at;
         let mut parts = Vec::new();
         let mut add = |node: Node| match split(node) {
             Ok(more) => parts.extend(more),
-            Err(one) => parts.push(one),
+            Err(one) => parts.push(*one),
         };
-        add(first.into_node(self.scope)?);
+        add(self.condition(first)?);
         while self.take_symbol(symbol) {
-            let next = part(self)?.into_node(self.scope)?;
-            add(next);
+            let next = part(self)?;
+            add(self.condition(next)?);
         }
-        Ok(Parsed::Node(join(parts), position))
+        Ok(Parsed { node: join(parts), at })
     }
 
     /// A comparison, or what may stand on one side of it.
     fn relation(&mut self) -> Result<Parsed> {
-        let position = self.position();
-        let left = self.unary()?;
-        let node = match self.peek().clone() {
-            Token::Symbol(symbol) => {
-                let Some(comparison) = Comparison::of(symbol) else { return Ok(left) };
-                let left = left.into_operand(self.scope, symbol)?;
-                self.next += 1;
-                let right = self.unary()?.into_operand(self.scope, symbol)?;
-                check::comparison(self.scope, comparison, left, right)?
-            }
-            Token::Name(name) if name == "in" => {
-                let (needle, _) = left.into_operand(self.scope, "in")?;
-                self.next += 1;
-                let list = self.list()?;
-                check::membership(self.scope, needle, list)?
-            }
-            _ => return Ok(left),
+        let left = self.sum()?;
+        let at = left.at;
+        let node = if let Some(comparison) = self.comparison() {
+            let left = self.value(left)?;
+            self.next += 1;
+            let right = self.sum()?;
+            let right = self.value(right)?;
+            beside::comparison(self.scope, comparison, left, right)?
+        } else if self.is_in() {
+            let left = self.value(left)?;
+            self.next += 1;
+            let right = self.sum()?;
+            beside::membership(self.scope, left, right, &self.items)?
+        } else {
+            return Ok(left);
         };
-        let chained = match self.peek() {
-            Token::Symbol(symbol) => Comparison::of(symbol).is_some(),
-            Token::Name(name) => name == "in",
-            _ => false,
-        };
-        if chained {
+        if self.comparison().is_some() || self.is_in() {
             return Err(self.expected("'&&' or '||' (comparisons cannot be chained)"));
         }
-        Ok(Parsed::Node(node, position))
+        Ok(Parsed { node, at })
     }
 
-    /// `[literal, …]`
-    fn list(&mut self) -> Result<Vec<(Literal, usize)>> {
-        let start = self.position();
-        if !self.take_symbol("[") {
-            return Err(self.expected("a list of literals after 'in', for example [1, 2]"));
+    fn comparison(&self) -> Option<Comparison> {
+        if let Token::Symbol(symbol) = self.peek() { Comparison::of(symbol) } else { None }
+    }
+
+    fn is_in(&self) -> bool {
+        matches!(self.peek(), Token::Name(name) if name == "in")
+    }
+
+    /// `a + b - …`
+    fn sum(&mut self) -> Result<Parsed> {
+        self.calculation(Self::product, &[Operator::Add, Operator::Subtract])
+    }
+
+    /// `a * b / …`
+    fn product(&mut self) -> Result<Parsed> {
+        self.calculation(Self::unary, &[Operator::Multiply, Operator::Divide, Operator::Remainder])
+    }
+
+    fn calculation(&mut self, part: fn(&mut Self) -> Result<Parsed>, operators: &[Operator]) -> Result<Parsed> {
+        let mut left = part(self)?;
+        while let Some(operator) = operators.iter().find(|operator| self.is_symbol(operator.symbol())) {
+            let at = left.at;
+            self.next += 1;
+            let value = self.value(left)?;
+            let right = part(self)?;
+            let right = self.value(right)?;
+            left = Parsed { node: beside::calculation(self.scope, *operator, value, right)?, at };
         }
-        let mut items = Vec::new();
-        while !self.take_symbol("]") {
-            if !items.is_empty() {
-                if !self.take_symbol(",") {
-                    return Err(self.expected("',' or ']'"));
-                }
-                // CEL allows a comma after the last item.
-                if self.take_symbol("]") {
-                    break;
-                }
-            }
-            let position = self.position();
-            match self.unary()? {
-                Parsed::Operand(Operand::Literal(literal), _) => items.push((literal, position)),
-                _ => return Err(self.scope.invalid(position, "expected a literal: a list after 'in' holds no fields")),
-            }
-            if items.len() > LONGEST_LIST {
-                return Err(self.scope.invalid(start, format!("expected a list of at most {LONGEST_LIST} literals")));
-            }
-        }
-        Ok(items)
+        Ok(left)
     }
 
     fn unary(&mut self) -> Result<Parsed> {
-        let position = self.position();
-        if self.take_symbol("!") {
-            let inner = self.nested(position, Self::unary)?.into_node(self.scope)?;
-            return Ok(Parsed::Node(Node::Not(Box::new(inner)), position));
+        let at = self.position();
+        if self.is_symbol("!") {
+            return self.nested(at, Self::not);
         }
-        if self.take_symbol("-") {
-            let number = match self.peek() {
-                Token::Integer(size) => 0_i64.checked_sub_unsigned(*size).map(Number::Integer),
-                Token::Double(value) => Some(Number::double(-*value)),
-                _ => return Err(self.expected("a number after '-'")),
-            };
-            self.next += 1;
-            return literal_number(self.scope, number, position);
+        if self.is_symbol("-") && !self.is_negative_number() {
+            return self.nested(at, Self::negative);
         }
-        self.primary()
+        self.member()
     }
 
-    /// Reads within parentheses or a negation.
-    fn nested(&mut self, position: usize, read: fn(&mut Self) -> Result<Parsed>) -> Result<Parsed> {
+    /// After `!`: another, or what a member is. As in CEL, `!-a` needs parentheses.
+    fn not(&mut self) -> Result<Parsed> {
+        let at = self.position();
+        self.next += 1;
+        let inner = if self.is_symbol("!") { self.nested(at, Self::not)? } else { self.member()? };
+        Ok(Parsed { node: Node::Not(Box::new(self.condition(inner)?)), at })
+    }
+
+    fn negative(&mut self) -> Result<Parsed> {
+        let at = self.position();
+        self.next += 1;
+        let again = self.is_symbol("-") && !self.is_negative_number();
+        let inner = if again { self.nested(at, Self::negative)? } else { self.member()? };
+        let inner = self.value(inner)?;
+        beside::negation(self.scope, &inner)?;
+        Ok(Parsed { node: Node::Negate(Box::new(inner.node)), at })
+    }
+
+    fn is_negative_number(&self) -> bool {
+        self.is_symbol("-") && matches!(self.peek_second(), Token::Integer(_) | Token::Double(_))
+    }
+
+    /// Reads within something else.
+    pub(super) fn nested(&mut self, position: usize, read: fn(&mut Self) -> Result<Parsed>) -> Result<Parsed> {
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(too_deep(self.scope, position));
+            return Err(self.too_deep(position));
         }
         let parsed = read(self)?;
         self.depth -= 1;
         Ok(parsed)
     }
 
+    /// A field, a literal, a call or parentheses, and the calls that follow it.
+    fn member(&mut self) -> Result<Parsed> {
+        let mut parsed = self.primary()?;
+        loop {
+            if self.is_symbol(".") {
+                parsed = self.method(parsed)?;
+            } else if self.is_symbol("[") {
+                return Err(self.expected("an operator: only fields have members and items"));
+            } else {
+                return Ok(parsed);
+            }
+        }
+    }
+
     fn primary(&mut self) -> Result<Parsed> {
-        let position = self.position();
+        let at = self.position();
+        if self.is_negative_number() {
+            self.next += 1;
+            let number = match self.take() {
+                Token::Integer(size) => 0_i64.checked_sub_unsigned(size).map(Number::Integer),
+                Token::Double(value) => Some(Number::double(-value)),
+                _ => None,
+            };
+            return self.number(number, at);
+        }
         let literal = match self.peek().clone() {
             Token::Integer(size) => {
                 self.next += 1;
-                return literal_number(self.scope, i64::try_from(size).ok().map(Number::Integer), position);
+                return self.number(i64::try_from(size).ok().map(Number::Integer), at);
             }
             Token::Double(value) => {
                 self.next += 1;
-                return literal_number(self.scope, Some(Number::double(value)), position);
+                return self.number(Some(Number::double(value)), at);
             }
             Token::Text(text) => Literal::Text(text.into()),
             Token::Name(name) => match name.as_str() {
@@ -296,88 +352,75 @@ impl Parser {
             },
             Token::Symbol("(") => {
                 self.next += 1;
-                let inner = self.nested(position, Self::either)?;
+                let inner = self.nested(at, Self::expression)?;
                 self.expect(")")?;
                 return Ok(inner);
             }
-            _ => return Err(self.expected("a field, a literal, '!' or '('")),
+            Token::Symbol("[") => return self.list(),
+            _ => return Err(self.expected("a field, a literal, '!', '-', '(' or '['")),
         };
         self.next += 1;
-        Ok(Parsed::Operand(Operand::Literal(literal), position))
+        Ok(Parsed { node: Node::Literal(literal), at })
     }
 
-    /// A field, `caller.id` or `has(..)`.
-    fn name(&mut self, root: String) -> Result<Parsed> {
-        let position = self.position();
-        self.next += 1;
-        if matches!(self.peek(), Token::Symbol("(")) {
-            if root != "has" {
-                let message = format!("expected a field: the one function of filters is has(field), not {root}(…)");
-                return Err(self.scope.invalid(position, message));
-            }
-            self.next += 1;
-            let inner = self.primary()?;
-            self.expect(")")?;
-            return match inner {
-                Parsed::Operand(
-                    operand @ (Operand::Field(_)
-                    | Operand::Input(_)
-                    | Operand::After(_)
-                    | Operand::Caller
-                    | Operand::Claim(_)),
-                    _,
-                ) => Ok(Parsed::Node(Node::Has(operand), position)),
-                _ => Err(self.scope.invalid(position, "expected a field within has(…)")),
-            };
+    fn number(&self, number: Option<Number>, at: usize) -> Result<Parsed> {
+        match number {
+            Some(number) => Ok(Parsed { node: Node::Literal(Literal::Number(number)), at }),
+            None => Err(self.invalid(at, "expected an integer between -9223372036854775808 and 9223372036854775807")),
         }
+    }
+
+    /// A field or a call.
+    fn name(&mut self, root: String) -> Result<Parsed> {
+        let at = self.position();
+        self.next += 1;
+        if self.is_symbol("(") {
+            return self.call(&root, at);
+        }
+        let path = self.path()?;
+        let place = check::resolve(Name { text: root, position: at }, path, self.scope)?;
+        Ok(Parsed { node: Node::Place(place), at })
+    }
+
+    /// `.a["b"][3]…`, up to a call.
+    fn path(&mut self) -> Result<Vec<Follow>> {
         let mut path = Vec::new();
         loop {
-            if self.take_symbol(".") {
-                let at = self.position();
+            let call = matches!(self.tokens.get(self.next + 2), Some((_, Token::Symbol("("))));
+            if self.is_symbol(".") && !(call && matches!(self.peek_second(), Token::Name(_))) {
+                self.next += 1;
+                let position = self.position();
                 match self.take() {
-                    Token::Name(name) if !check::is_keyword(&name) => path.push(Name { text: name, position: at }),
+                    Token::Name(text) if !check::is_keyword(&text) => path.push(Follow::Name(Name { text, position })),
                     Token::Name(name) => {
-                        return Err(self
-                            .scope
-                            .invalid(at, format!("expected a field's name, found '{name}'; write [\"{name}\"]")));
+                        let message = format!("expected a field's name, found '{name}'; write [\"{name}\"]");
+                        return Err(self.invalid(position, message));
                     }
                     other => {
-                        return Err(self
-                            .scope
-                            .invalid(at, format!("expected a field's name after '.', found {}", other.describe())));
+                        let message = format!("expected a field's name after '.', found {}", other.describe());
+                        return Err(self.invalid(position, message));
                     }
                 }
-                if matches!(self.peek(), Token::Symbol("(")) {
-                    return Err(self.expected("a comparison (functions of values are not part of filters)"));
-                }
             } else if self.take_symbol("[") {
-                let at = self.position();
-                let Token::Text(text) = self.take() else {
-                    return Err(self.scope.invalid(
-                        at,
-                        "expected a field's name in quotes: items of arrays cannot be asked for by number",
-                    ));
-                };
-                path.push(Name { text, position: at });
+                let position = self.position();
+                match self.take() {
+                    Token::Text(text) => path.push(Follow::Name(Name { text, position })),
+                    Token::Integer(index) => {
+                        let index = u32::try_from(index).ok().filter(|index| *index <= i32::MAX.unsigned_abs());
+                        let Some(index) = index else {
+                            return Err(self.invalid(position, "expected an item's number below 2147483648"));
+                        };
+                        path.push(Follow::Item(index, position));
+                    }
+                    _ => {
+                        let message = "expected a member's name in quotes or an item's number, for example [\"a-b\"] or [0]";
+                        return Err(self.invalid(position, message));
+                    }
+                }
                 self.expect("]")?;
             } else {
-                break;
+                return Ok(path);
             }
         }
-        let operand = check::resolve(Name { text: root, position }, path, self.scope)?;
-        Ok(Parsed::Operand(operand, position))
     }
-}
-
-fn literal_number(scope: Scope, number: Option<Number>, position: usize) -> Result<Parsed> {
-    match number {
-        Some(number) => Ok(Parsed::Operand(Operand::Literal(Literal::Number(number)), position)),
-        None => {
-            Err(scope.invalid(position, "expected an integer between -9223372036854775808 and 9223372036854775807"))
-        }
-    }
-}
-
-fn too_deep(scope: Scope, position: usize) -> Error {
-    scope.invalid(position, format!("expected at most {DEEPEST} parentheses and negations within each other"))
 }

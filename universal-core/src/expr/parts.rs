@@ -1,11 +1,13 @@
 //! What an expression says before any document is looked at: for planners, and for lists that nobody may see.
 
 use crate::expr::{
-    ast::{Comparison, Node, Operand},
+    ast::{Comparison, Literal, Node, Place},
     environment::{Environment, Known},
-    eval::{Truth, View, evaluate, view, view_literal},
+    eval::{Truth, condition, value},
     expression::Expression,
     field::Field,
+    listable::is_known,
+    value::{View, items},
 };
 
 /// A condition on one field with known values, which must hold for the whole to hold.
@@ -20,7 +22,7 @@ pub(crate) struct Part<'e> {
 /// What a field must satisfy.
 #[derive(Clone, Debug)]
 pub(crate) enum Test<'e> {
-    /// `field <comparison> value`; the value is known and not missing.
+    /// `field <comparison> value`; the value is known and no error.
     Compare(Comparison, View<'e>),
     /// `field in [values]`.
     OneOf(Vec<View<'e>>),
@@ -38,13 +40,12 @@ impl Expression {
     /// ```
     #[must_use]
     pub fn constant(&self, known: &Known<'_>) -> Option<Truth> {
-        let environment = Environment::without_document("").with_known(*known);
-        constant(self.root(), &environment)
+        constant(self.root(), &Environment::without_document("").with_known(*known))
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
     /// The parts of its outermost `&&`, or itself, that compare a field with what is known. A document that matches
     /// satisfies each of them; a document that satisfies all of them need not match.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
     pub(crate) fn parts<'e>(&'e self, known: &Known<'e>) -> Vec<Part<'e>> {
         let environment = Environment::without_document("").with_known(*known);
         match self.root() {
@@ -56,47 +57,55 @@ impl Expression {
 
 fn constant(node: &Node, environment: &Environment<'_>) -> Option<Truth> {
     let joined = |parts: &[Node], decides: Truth| {
-        let answers: Vec<Option<Truth>> = parts.iter().map(|part| constant(part, environment)).collect();
-        if answers.contains(&Some(decides)) {
-            return Some(decides);
-        }
-        answers.iter().all(Option::is_some).then(|| evaluate(node, environment))
+        let decided = parts.iter().any(|part| constant(part, environment) == Some(decides));
+        if decided { Some(decides) } else { None }
     };
     match node {
+        _ if is_known(node) => Some(condition(node, environment)),
         Node::All(parts) => joined(parts, Truth::False),
         Node::Any(parts) => joined(parts, Truth::True),
         Node::Not(inner) => constant(inner, environment).map(Truth::not),
-        Node::Test(operand) | Node::Has(operand) | Node::In { needle: operand, .. } => {
-            is_known(operand).then(|| evaluate(node, environment))
-        }
-        Node::Compare { left, right, .. } => (is_known(left) && is_known(right)).then(|| evaluate(node, environment)),
+        _ => None,
     }
 }
 
-fn is_known(operand: &Operand) -> bool {
-    !matches!(operand, Operand::Field(_) | Operand::Input(_) | Operand::After(_))
-}
-
 fn part<'e>(node: &'e Node, environment: &Environment<'e>) -> Option<Part<'e>> {
-    let compare = |field, comparison, value: &'e Operand| {
-        let value = is_known(value).then(|| view(value, environment))?;
-        (!matches!(value, View::Missing)).then_some(Part { field, test: Test::Compare(comparison, value) })
-    };
+    let equals = |field, value: bool| Part { field, test: Test::Compare(Comparison::Equal, View::Bool(value)) };
     match node {
-        Node::Compare { comparison, left: Operand::Field(field), right } => compare(field, *comparison, right),
-        Node::Compare { comparison, left, right: Operand::Field(field) } => compare(field, comparison.reversed(), left),
-        Node::In { needle: Operand::Field(field), list } => {
-            Some(Part { field, test: Test::OneOf(list.iter().map(view_literal).collect()) })
+        Node::Compare { comparison, sides } => {
+            let [left, right] = &**sides;
+            let (field, comparison, other) = match (left, right) {
+                (Node::Place(Place::Field(field)), other) => (field, *comparison, other),
+                (other, Node::Place(Place::Field(field))) => (field, comparison.reversed(), other),
+                _ => return None,
+            };
+            let value = known_value(other, environment)?;
+            Some(Part { field, test: Test::Compare(comparison, value) })
         }
-        Node::Test(Operand::Field(field)) => {
-            Some(Part { field, test: Test::Compare(Comparison::Equal, View::Bool(true)) })
+        Node::In(sides) => {
+            let [Node::Place(Place::Field(field)), list] = &**sides else { return None };
+            let values: Vec<View<'e>> = match list {
+                Node::List(nodes) => nodes.iter().map(|node| known_value(node, environment)).collect::<Option<_>>()?,
+                Node::Literal(Literal::List(literals)) => literals.iter().map(View::literal).collect(),
+                node => items(&known_value(node, environment)?)?.collect(),
+            };
+            Some(Part { field, test: Test::OneOf(values) })
         }
+        Node::Place(Place::Field(field)) => Some(equals(field, true)),
         Node::Not(inner) => match &**inner {
-            Node::Test(Operand::Field(field)) => {
-                Some(Part { field, test: Test::Compare(Comparison::Equal, View::Bool(false)) })
-            }
+            Node::Place(Place::Field(field)) => Some(equals(field, false)),
             _ => None,
         },
         _ => None,
+    }
+}
+
+fn known_value<'e>(node: &'e Node, environment: &Environment<'e>) -> Option<View<'e>> {
+    if !is_known(node) {
+        return None;
+    }
+    match value(node, environment) {
+        View::Error => None,
+        known => Some(known),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) fn of(headers: &HeaderMap) -> Arc<str> {
     {
         return Arc::from(text);
     }
-    Arc::from(uuid::Uuid::now_v7().as_simple().to_string())
+    Arc::from(&*uuid::Uuid::now_v7().as_simple().encode_lower(&mut uuid::Uuid::encode_buffer()))
 }
 
 #[cfg(test)]

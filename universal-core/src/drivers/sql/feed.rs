@@ -78,12 +78,6 @@ impl Write<'_> {
         Ok(())
     }
 
-    async fn why_not_recorded(&mut self, tenant: &TenantId) -> Result<Error> {
-        let sql = "SELECT 1 FROM universal_tenants WHERE id = $1";
-        let tenant = self.one(sql, vec![tenant.as_str().into()]).await?;
-        Ok(if tenant.is_some() { settings_changed() } else { unknown_tenant() })
-    }
-
     #[cfg(feature = "sqlite")]
     async fn record_numbered(&mut self, tenant: &TenantId, mut values: Vec<Value>) -> Result<()> {
         let seq = match self.next_number(tenant)? {
@@ -114,6 +108,12 @@ impl Write<'_> {
     async fn record_numbered(&mut self, _: &TenantId, _: Vec<Value>) -> Result<()> {
         Err(Error::internal("SQLite is not built in"))
     }
+
+    async fn why_not_recorded(&mut self, tenant: &TenantId) -> Result<Error> {
+        let sql = "SELECT 1 FROM universal_tenants WHERE id = $1";
+        let tenant = self.one(sql, vec![tenant.as_str().into()]).await?;
+        Ok(if tenant.is_some() { settings_changed() } else { unknown_tenant() })
+    }
 }
 
 /// The error of a write that was decided by settings which somebody has changed since; it is decided anew.
@@ -136,7 +136,7 @@ const RECORD_AS: &str = "INSERT INTO universal_changes
     (tenant_id, tx, collection, doc_id, op, revision, owner_before, owner_after, before, after, actor, request_id,
      created_at, at, seq)
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16
-    WHERE EXISTS (SELECT 1 FROM universal_tenants WHERE id = $1 AND settings_version = $15)";
+    FROM universal_tenants WHERE id = $1 AND settings_version = $15";
 
 /// On SQLite, in a transaction that a host may end; the feed's head is raised next.
 #[cfg(feature = "sqlite")]

@@ -8,6 +8,7 @@ pub(crate) mod barrier;
 pub(crate) mod bounded_map;
 pub(crate) mod catalog;
 pub(crate) mod collections;
+pub(crate) mod column;
 pub(crate) mod connection;
 pub(crate) mod dialect;
 pub(crate) mod error;

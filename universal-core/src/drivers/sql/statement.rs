@@ -1,12 +1,12 @@
 //! One statement and its bound values on any connection.
 
 use futures_util::StreamExt as _;
-use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait, TryGetable, Value};
+use sea_orm::{ConnectionTrait, QueryResult, Statement, StreamTrait, Value};
 
 #[cfg(feature = "sqlite")]
-use crate::drivers::sql::sqlite::cell::{Cell, FromCell};
+use crate::drivers::sql::sqlite::cell::Cell;
 use crate::{
-    drivers::sql::{dialect::Dialect, error::from_db},
+    drivers::sql::{column::Column, dialect::Dialect, error::from_db},
     error::Result,
 };
 
@@ -30,18 +30,6 @@ impl Row {
         Self(Source::Cells(cells))
     }
 }
-
-/// A type that a column can be read as, whichever way the row came.
-#[cfg(feature = "sqlite")]
-pub(crate) trait Column: TryGetable + FromCell {}
-#[cfg(feature = "sqlite")]
-impl<T: TryGetable + FromCell> Column for T {}
-
-/// A type that a column can be read as.
-#[cfg(not(feature = "sqlite"))]
-pub(crate) trait Column: TryGetable {}
-#[cfg(not(feature = "sqlite"))]
-impl<T: TryGetable> Column for T {}
 
 /// All rows of a query.
 pub(crate) async fn all(
@@ -120,7 +108,7 @@ pub(crate) async fn execute(
 /// The column at `index` of a row.
 pub(crate) fn column<T: Column>(row: &Row, index: usize) -> Result<T> {
     match &row.0 {
-        Source::Orm(row) => row.try_get_by_index(index).map_err(from_db),
+        Source::Orm(row) => row.try_get_by_index(index).map(T::from_orm).map_err(from_db),
         #[cfg(feature = "sqlite")]
         Source::Cells(cells) => cells.get(index).and_then(T::from_cell).ok_or_else(|| {
             crate::error::Error::internal(format!("column {index} holds another type than is expected"))

@@ -1,5 +1,7 @@
 //! Rows of documents.
 
+use std::sync::Arc;
+
 use sea_orm::Value;
 
 use crate::{
@@ -31,16 +33,16 @@ pub(super) fn columns_of(dialect: Dialect, table: &str) -> String {
 
 /// The document in a row of [`columns`].
 pub(super) fn document(dialect: Dialect, collection: &CollectionName, row: &Row) -> Result<Document> {
-    let mut body: String = column(row, 1)?;
-    if dialect == Dialect::Postgres {
-        body = restore(body);
-    }
-    let owner: Option<String> = column(row, 3)?;
+    let body: Arc<str> = match dialect {
+        Dialect::Postgres => restore(column(row, 1)?).into(),
+        Dialect::Sqlite => column(row, 1)?,
+    };
+    let owner: Option<Arc<str>> = column(row, 3)?;
     Ok(Document::new(
         collection.clone(),
-        DocumentId::trusted(column::<String>(row, 0)?),
+        DocumentId::trusted(column::<Arc<str>>(row, 0)?),
         body,
-        Revision::stored(column::<String>(row, 2)?),
+        Revision::stored(column::<Arc<str>>(row, 2)?),
         owner.map(UserId::trusted),
         (Timestamp::from_micros(column(row, 4)?), Timestamp::from_micros(column(row, 5)?)),
     ))

@@ -8,11 +8,11 @@ use crate::{
         lower::{
             binds::Binds,
             postgres, sqlite,
-            term::{Kind, Term},
+            term::{Kind, Made, Member, Shape, Term},
         },
     },
     error::{Error, Result},
-    expr::{Comparison, Expression, Known, Literal, Node, Operand, View, compare},
+    expr::{Comparison, Environment, Expression, Known, Node, Place, View, condition, is_known},
 };
 
 /// The most values that a statement can bind on both databases.
@@ -30,162 +30,177 @@ pub(crate) struct Lowered {
 /// The condition of an expression over a row's columns, for this caller and moment, its first value `$first_placeholder`.
 ///
 /// # Errors
-/// `Invalid` `invalid-filter` if the statement would bind more values than the databases can.
+/// `Invalid` with the code of its scope for what a database cannot do as memory does it, and if the statement would bind
+/// more values than the databases can.
 pub(crate) fn lower(
     expression: &Expression,
     dialect: Dialect,
     known: &Known<'_>,
     first_placeholder: usize,
 ) -> Result<Lowered> {
-    let mut lowering = Lowering { dialect, known: *known, binds: Binds::new(first_placeholder) };
-    let sql = format!("({})", lowering.node(expression.root()));
+    expression.listable()?;
+    let environment = Environment::without_document("").with_known(*known);
+    let mut lowering = Lowering { dialect, environment, binds: Binds::new(first_placeholder), names: 0 };
+    let sql = format!("({})", lowering.condition(expression.root()));
     let values = lowering.binds.into_values();
     if first_placeholder.saturating_add(values.len()) > MOST_VALUES {
         return Err(Error::invalid(
-            "invalid-filter",
+            expression.scope().code(),
             "expected fewer literals: the databases bind 32766 values at most",
         ));
     }
     Ok(Lowered { sql, values })
 }
 
-struct Lowering<'e> {
-    dialect: Dialect,
-    known: Known<'e>,
-    binds: Binds,
+pub(super) struct Lowering<'e> {
+    pub(super) dialect: Dialect,
+    /// What is known; without a document.
+    pub(super) environment: Environment<'e>,
+    pub(super) binds: Binds,
+    /// How many names were given.
+    pub(super) names: usize,
 }
 
 impl<'e> Lowering<'e> {
-    fn node(&mut self, node: &'e Node) -> String {
+    /// Something that is true, false or an error.
+    pub(super) fn condition(&mut self, node: &'e Node) -> String {
+        if is_known(node) {
+            let answer = condition(node, &self.environment).to_option();
+            return self.answer(answer);
+        }
         match node {
             Node::All(parts) => self.joined(parts, " AND "),
             Node::Any(parts) => self.joined(parts, " OR "),
-            Node::Not(inner) => format!("NOT ({})", self.node(inner)),
-            Node::Test(operand) => self.test(operand),
-            Node::Compare { comparison, left, right } => self.comparison(*comparison, left, right),
-            Node::In { needle, list } => self.membership(needle, list),
-            Node::Has(operand) => self.has(operand),
+            Node::Not(inner) => format!("NOT ({})", self.condition(inner)),
+            Node::Choose { parts, .. } => {
+                let [test, then, otherwise] = &**parts;
+                let (test, then, otherwise) = (self.condition(test), self.condition(then), self.condition(otherwise));
+                choice(&test, &then, &otherwise)
+            }
+            Node::Compare { comparison, sides } => {
+                let [left, right] = &**sides;
+                let (left, right) = (self.term(left), self.term(right));
+                self.comparison(*comparison, left, right)
+            }
+            Node::In(sides) => {
+                let [needle, list] = &**sides;
+                self.membership(needle, list)
+            }
+            Node::Search { search, sides } => {
+                let [text, part] = &**sides;
+                let (text, part) = (self.term(text), self.term(part));
+                self.search(*search, text, part)
+            }
+            Node::Has(place) => self.has(place),
+            Node::Place(_) => {
+                let term = self.term(node);
+                self.test(&term)
+            }
+            // Numbers, texts and moments are no conditions; `matches` is refused before.
+            Node::Literal(_)
+            | Node::List(_)
+            | Node::Calculate { .. }
+            | Node::Negate(_)
+            | Node::Size(_)
+            | Node::Matches { .. }
+            | Node::Moment { .. }
+            | Node::Written { .. } => self.error(),
         }
     }
 
     fn joined(&mut self, parts: &'e [Node], between: &str) -> String {
-        let parts: Vec<String> = parts.iter().map(|part| format!("({})", self.node(part))).collect();
+        let parts: Vec<String> = parts.iter().map(|part| format!("({})", self.condition(part))).collect();
         parts.join(between)
     }
 
-    fn term(&self, operand: &'e Operand) -> Term<'e> {
-        Term::of(operand, &self.known)
-    }
-
-    fn error(&self) -> String {
+    pub(super) fn error(&self) -> String {
         match self.dialect {
             Dialect::Postgres => postgres::ERROR.to_owned(),
             Dialect::Sqlite => sqlite::ERROR.to_owned(),
         }
     }
 
-    fn known(&mut self, answer: Option<bool>) -> String {
+    /// A known answer, bound.
+    pub(super) fn answer(&mut self, answer: Option<bool>) -> String {
         match self.dialect {
-            Dialect::Postgres => postgres::known(&mut self.binds, answer),
-            Dialect::Sqlite => sqlite::known(&mut self.binds, answer),
+            Dialect::Postgres => postgres::answer(&mut self.binds, answer),
+            Dialect::Sqlite => sqlite::answer(&mut self.binds, answer),
         }
     }
 
-    fn json(&mut self, term: &Term<'_>) -> String {
+    pub(super) fn json(&mut self, term: &Term<'_>) -> String {
         match self.dialect {
             Dialect::Postgres => postgres::json(&mut self.binds, term),
             Dialect::Sqlite => sqlite::json(&mut self.binds, term),
         }
     }
 
-    fn text(&mut self, text: &str) -> String {
+    pub(super) fn bound_text(&mut self, text: &str) -> String {
         match self.dialect {
-            Dialect::Postgres => postgres::text(&mut self.binds, text),
+            Dialect::Postgres => postgres::bound_text(&mut self.binds, text),
             Dialect::Sqlite => self.binds.bind(text),
         }
     }
 
-    fn integer(&mut self, value: i64) -> String {
-        match self.dialect {
-            Dialect::Postgres => postgres::integer(&mut self.binds, value),
-            Dialect::Sqlite => self.binds.bind(value),
-        }
-    }
-
-    fn test(&mut self, operand: &'e Operand) -> String {
-        match self.term(operand) {
-            Term::Known(View::Bool(value)) => self.known(Some(value)),
-            Term::Member { body, path } => match self.dialect {
-                Dialect::Postgres => postgres::test(&mut self.binds, body, path),
-                Dialect::Sqlite => sqlite::test(&mut self.binds, body, path),
-            },
+    fn test(&mut self, term: &Term<'e>) -> String {
+        match (term, self.dialect) {
+            (Term::Member(member), Dialect::Postgres) => postgres::test(&mut self.binds, member),
+            (Term::Member(member), Dialect::Sqlite) => sqlite::test(&mut self.binds, member),
             _ => self.error(),
         }
     }
 
-    fn has(&mut self, operand: &'e Operand) -> String {
-        match self.term(operand) {
-            Term::Known(view) => self.known(Some(!matches!(view, View::Missing))),
-            Term::Member { body, path } => match self.dialect {
-                Dialect::Postgres => postgres::has(&mut self.binds, body, path),
-                Dialect::Sqlite => sqlite::has(&mut self.binds, body, path),
-            },
-            Term::Text(_) | Term::NullableText(_) | Term::Moment(_) => self.known(Some(true)),
+    fn has(&mut self, place: &'e Place) -> String {
+        match (Self::place(place), self.dialect) {
+            (Term::Member(member), Dialect::Postgres) => postgres::has(&mut self.binds, &member),
+            (Term::Member(member), Dialect::Sqlite) => sqlite::has(&mut self.binds, &member),
+            (Term::Known(_), _) => self.error(),
+            _ => self.answer(Some(true)),
         }
     }
 
-    fn comparison(&mut self, comparison: Comparison, left: &'e Operand, right: &'e Operand) -> String {
-        let (left, right) = (self.term(left), self.term(right));
-        match (&left, &right) {
-            (Term::Known(View::Missing), _) | (_, Term::Known(View::Missing)) => return self.error(),
-            (Term::Known(a), Term::Known(b)) => {
-                let answer = compare(comparison, *a, *b).to_option();
-                return self.known(answer);
-            }
-            _ => {}
+    pub(super) fn comparison(&mut self, comparison: Comparison, left: Term<'e>, right: Term<'e>) -> String {
+        if matches!(left, Term::Known(View::Error)) || matches!(right, Term::Known(View::Error)) {
+            return self.error();
         }
-        if matches!(left, Term::Moment(_)) || matches!(right, Term::Moment(_)) {
-            return self.moments(comparison, &left, &right);
+        if is_time(&left) || is_time(&right) {
+            let symbol = if comparison == Comparison::Equal { "=" } else { comparison.symbol() };
+            let (left, right) = (self.time(&left), self.time(&right));
+            return format!("{left} {symbol} {right}");
         }
         match comparison {
-            Comparison::Equal => self.equal(&left, &right),
-            Comparison::NotEqual => format!("NOT ({})", self.equal(&left, &right)),
-            _ => self.ordered(comparison, &left, &right),
+            Comparison::Equal => self.equal(left, right),
+            Comparison::NotEqual => format!("NOT ({})", self.equal(left, right)),
+            _ => self.named(vec![left, right], |lowering, terms| match terms {
+                [left, right] => lowering.ordered(comparison, left, right),
+                _ => lowering.error(),
+            }),
         }
     }
 
-    /// Moments compare with moments only; the parser saw to that.
-    fn moments(&mut self, comparison: Comparison, left: &Term<'_>, right: &Term<'_>) -> String {
-        let symbol = if comparison == Comparison::Equal { "=" } else { comparison.symbol() };
-        let (Some(left), Some(right)) = (self.moment(left), self.moment(right)) else { return self.error() };
-        format!("{left} {symbol} {right}")
-    }
-
-    fn moment(&mut self, term: &Term<'_>) -> Option<String> {
-        match term {
-            Term::Moment(sql) => Some((*sql).to_owned()),
-            Term::Known(View::Moment(micros)) => Some(self.integer(*micros)),
-            _ => None,
-        }
-    }
-
-    fn equal(&mut self, left: &Term<'_>, right: &Term<'_>) -> String {
+    fn equal(&mut self, left: Term<'e>, right: Term<'e>) -> String {
         // A column beside a known value is compared as it is, so that an index can serve.
-        match (left, right) {
+        match (&left, &right) {
             (Term::Text(column), Term::Known(view)) | (Term::Known(view), Term::Text(column)) => match view {
-                View::Text(text) => format!("{column} = {}", self.text(text)),
-                _ => self.known(Some(false)),
+                View::Text(text) => format!("{column} = {}", self.bound_text(text)),
+                _ => self.answer(Some(false)),
             },
             (Term::NullableText(column), Term::Known(view)) | (Term::Known(view), Term::NullableText(column)) => {
                 match view {
-                    View::Text(text) => format!("({column} IS NOT NULL AND {column} = {})", self.text(text)),
+                    View::Text(text) => format!("({column} IS NOT NULL AND {column} = {})", self.bound_text(text)),
                     View::Null => format!("{column} IS NULL"),
-                    _ => self.known(Some(false)),
+                    _ => self.answer(Some(false)),
                 }
             }
+            _ if self.dialect == Dialect::Sqlite && (is_native(&left) || is_native(&right)) => {
+                self.named(vec![left, right], |lowering, terms| match terms {
+                    [left, right] => sqlite::equal(&mut lowering.binds, left, right),
+                    _ => lowering.error(),
+                })
+            }
             _ => {
-                let left = self.json(left);
-                let right = self.json(right);
+                let left = self.json(&left);
+                let right = self.json(&right);
                 format!("{left} = {right}")
             }
         }
@@ -215,56 +230,68 @@ impl<'e> Lowering<'e> {
         if branches.is_empty() { self.error() } else { format!("CASE{branches} END") }
     }
 
-    fn membership(&mut self, needle: &'e Operand, list: &'e [Literal]) -> String {
-        let needle = self.term(needle);
-        let items: Vec<Term<'e>> = list.iter().map(Term::of_literal).collect();
-        match &needle {
-            Term::Known(View::Missing) => self.error(),
-            Term::Known(needle) => {
-                let found = items.iter().any(|item| match item {
-                    Term::Known(item) => compare(Comparison::Equal, *needle, *item).to_option() == Some(true),
-                    _ => false,
-                });
-                self.known(Some(found))
-            }
-            Term::Moment(sql) => {
-                let items: Vec<String> = items.iter().filter_map(|item| self.moment(item)).collect();
-                self.one_of(sql, &items)
-            }
-            Term::Text(column) => {
-                let items = self.texts(&items);
-                self.one_of(column, &items)
-            }
-            Term::NullableText(column) => {
-                let null = items.iter().any(|item| matches!(item, Term::Known(View::Null)));
-                let items = self.texts(&items);
-                let found = self.one_of(column, &items);
-                let or_null = if null { format!("{column} IS NULL OR ") } else { String::new() };
-                format!("{or_null}({column} IS NOT NULL AND {found})")
-            }
-            Term::Member { .. } => {
-                let member = self.json(&needle);
-                if items.is_empty() {
-                    return format!("({member} IS NULL AND {})", self.error());
+    /// The SQL that `template` makes of terms, in which it may write each as often as it likes: what SQL makes is made once,
+    /// in a subquery, and named. Otherwise the text would grow with each level of the tree.
+    pub(super) fn named(
+        &mut self,
+        terms: Vec<Term<'e>>,
+        template: impl FnOnce(&mut Self, &[Term<'e>]) -> String,
+    ) -> String {
+        if !terms.iter().any(Term::is_unnamed) {
+            return template(self, &terms);
+        }
+        self.names += 1;
+        let row = format!("v{}", self.names);
+        let mut columns = Vec::new();
+        let terms: Vec<Term<'e>> = terms
+            .into_iter()
+            .enumerate()
+            .map(|(index, term)| match term {
+                Term::Made(made) if !made.named => {
+                    let name = format!("{row}.c{index}");
+                    columns.push(format!("{} AS c{index}", made.sql));
+                    self.name_of(name, made.shape)
                 }
-                let items: Vec<String> = items.iter().map(|item| self.json(item)).collect();
-                format!("{member} IN ({})", items.join(", "))
-            }
+                other => other,
+            })
+            .collect();
+        let sql = template(self, &terms);
+        format!("(SELECT {sql} FROM (SELECT {}{}) AS {row})", columns.join(", "), self.fence())
+    }
+
+    /// What a named value is.
+    fn name_of(&self, name: String, shape: Shape) -> Term<'e> {
+        match (shape, self.dialect) {
+            (Shape::Json, _) | (Shape::Sum, Dialect::Postgres) => Term::Member(Member::whole(name)),
+            _ => Term::Made(Made { sql: name, shape, named: true }),
         }
     }
 
-    /// The texts among literals, bound.
-    fn texts(&mut self, items: &[Term<'_>]) -> Vec<String> {
-        let texts = items.iter().filter_map(|item| match item {
-            Term::Known(View::Text(text)) => Some(*text),
-            _ => None,
-        });
-        let texts: Vec<&str> = texts.collect();
-        texts.into_iter().map(|text| self.text(text)).collect()
+    /// Keeps a subquery from being merged into the query around it, which would write its parts often again. SQLite does
+    /// not merge a subquery without FROM.
+    pub(super) fn fence(&self) -> &'static str {
+        match self.dialect {
+            Dialect::Postgres => " OFFSET 0",
+            Dialect::Sqlite => "",
+        }
     }
+}
 
-    /// Whether a column that is not NULL is one of the items.
-    fn one_of(&mut self, column: &str, items: &[String]) -> String {
-        if items.is_empty() { self.known(Some(false)) } else { format!("{column} IN ({})", items.join(", ")) }
-    }
+/// `test ? then : otherwise`, in which each is written once.
+pub(super) fn choice(test: &str, then: &str, otherwise: &str) -> String {
+    format!("CASE ({test}) WHEN TRUE THEN ({then}) WHEN FALSE THEN ({otherwise}) END")
+}
+
+pub(super) fn is_time(term: &Term<'_>) -> bool {
+    matches!(
+        term,
+        Term::Moment(_)
+            | Term::Known(View::Moment(_) | View::Duration(_))
+            | Term::Made(Made { shape: Shape::Time, .. })
+    )
+}
+
+/// Whether SQLite has it as a number or a text of its own, and not as JSON.
+fn is_native(term: &Term<'_>) -> bool {
+    matches!(term, Term::Made(Made { shape: Shape::Number | Shape::Sum, .. }))
 }

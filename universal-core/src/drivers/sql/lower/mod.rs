@@ -9,14 +9,18 @@
 
 mod binds;
 mod condition;
+mod membership;
 mod postgres;
+mod postgres_values;
 mod scaled;
 mod sort;
 mod sqlite;
+mod sqlite_values;
 mod term;
 #[cfg(test)]
 mod tests;
 mod value;
+mod values;
 
 pub(crate) use condition::{Lowered, lower};
 pub(crate) use sort::{sort_bounds, sort_terms};

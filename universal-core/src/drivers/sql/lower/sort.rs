@@ -46,11 +46,11 @@ pub(crate) fn sort_terms(field: &Field, dialect: Dialect, first_placeholder: usi
             format!("CASE WHEN {column} IS NULL THEN {RANK_NULL} ELSE {RANK_TEXT} END"),
             format!("COALESCE({column}, ''){bytewise}"),
         ],
-        (_, Term::Member { body, path }) => match dialect {
-            Dialect::Postgres => postgres::sort_member(&mut binds, body, path),
-            Dialect::Sqlite => sqlite::sort_member(&mut binds, body, path),
+        (_, Term::Member(member)) => match dialect {
+            Dialect::Postgres => postgres::sort_member(&mut binds, &member),
+            Dialect::Sqlite => sqlite::sort_member(&mut binds, &member),
         },
-        (_, Term::Known(_) | Term::Moment(_)) => Vec::new(),
+        (_, Term::Known(_) | Term::Moment(_) | Term::Made(_)) => Vec::new(),
     };
     SortTerms { terms, values: binds.into_values() }
 }
@@ -89,8 +89,8 @@ fn bound(binds: &mut Binds, field: &Field, key: &SortKey, dialect: Dialect, inde
         }
         (Field::Id | Field::Revision, _, 0) | (Field::Owner, _, 1) => bound_text(binds, dialect, text),
         (Field::Owner | Field::Document(_), _, 0) => integer(binds, dialect, key.rank),
-        (Field::Document(_), Dialect::Postgres, 1) => postgres::number(binds, number),
-        (Field::Document(_), Dialect::Postgres, 2) => postgres::text(binds, text),
+        (Field::Document(_), Dialect::Postgres, 1) => postgres::number_value(binds, number),
+        (Field::Document(_), Dialect::Postgres, 2) => postgres::bound_text(binds, text),
         (Field::Document(_), Dialect::Sqlite, 1) => sqlite::bound_scale(binds, number),
         (Field::Document(_), Dialect::Sqlite, 2) => sqlite::bound_digits(binds, number),
         (Field::Document(_), Dialect::Sqlite, 3) => binds.bind(text),
@@ -107,7 +107,7 @@ fn integer(binds: &mut Binds, dialect: Dialect, value: i64) -> String {
 
 fn bound_text(binds: &mut Binds, dialect: Dialect, value: &str) -> String {
     match dialect {
-        Dialect::Postgres => postgres::text(binds, value),
+        Dialect::Postgres => postgres::bound_text(binds, value),
         Dialect::Sqlite => binds.bind(value),
     }
 }

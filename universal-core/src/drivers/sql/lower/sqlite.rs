@@ -2,13 +2,12 @@
 //! equal canonical texts, so equality is that of texts; the order of numbers is that of their values, except where both
 //! have exponents (see `scaled`).
 
-use std::sync::Arc;
-
 use crate::{
     drivers::sql::lower::{
         binds::Binds,
+        postgres::path_text as path_of,
         scaled::{Digits, digits_sql, is_scaled, scale_sql, scaled},
-        term::{Kind, Term},
+        term::{Kind, Made, Member, Shape, Term},
     },
     expr::View,
     json::{number::write_f64, order::Number, value_to_text},
@@ -18,26 +17,32 @@ use crate::{
 pub(super) const ERROR: &str = "NULL";
 
 /// A known answer.
-pub(super) fn known(binds: &mut Binds, answer: Option<bool>) -> String {
+pub(super) fn answer(binds: &mut Binds, answer: Option<bool>) -> String {
     binds.bind(answer)
 }
 
-/// The path of a member, bound. The names hold no quote, backslash or control character: `expr` refuses those.
-fn path_text(binds: &mut Binds, path: &[Arc<str>]) -> String {
-    let text = path.iter().fold("$".to_owned(), |text, name| text + ".\"" + name + "\"");
-    binds.name(&text)
+/// The path of a member, bound.
+pub(super) fn path_text(binds: &mut Binds, member: &Member) -> String {
+    binds.name(&path_of(&member.path))
 }
 
-/// A term as canonical JSON text; NULL if it is missing.
+/// A term as canonical JSON text; NULL if it is missing. Numbers and sums that SQL made have none: see [`equal`].
 pub(super) fn json(binds: &mut Binds, term: &Term<'_>) -> String {
     match term {
-        Term::Member { body, path } => format!("({body} -> {})", path_text(binds, path)),
+        Term::Member(member) => format!("({} -> {})", member.body, path_text(binds, member)),
         Term::Text(column) | Term::NullableText(column) | Term::Moment(column) => format!("json_quote({column})"),
         Term::Known(View::Null) => binds.bind("null"),
         Term::Known(View::Bool(value)) => binds.bind(if *value { "true" } else { "false" }),
         Term::Known(View::Number(value)) => binds.bind(number_text(*value)),
-        Term::Known(View::Text(value)) => binds.bind(value_to_text(&(*value).into())),
-        Term::Known(View::Missing | View::Container(_) | View::Moment(_)) => "NULL".to_owned(),
+        Term::Known(View::Text(value)) => binds.bind(value_to_text(&(**value).into())),
+        Term::Known(_) => "NULL".to_owned(),
+        Term::Made(Made { sql, shape, .. }) => match shape {
+            Shape::Json => sql.clone(),
+            // Of NULL, json_quote makes the text "null".
+            Shape::Text => format!("(SELECT json_quote(t) FROM (SELECT {sql} AS t) WHERE t IS NOT NULL)"),
+            Shape::Bool => format!("CASE {sql} WHEN TRUE THEN 'true' WHEN FALSE THEN 'false' END"),
+            Shape::Sum | Shape::Number | Shape::Time => "NULL".to_owned(),
+        },
     }
 }
 
@@ -53,16 +58,20 @@ fn number_text(number: Number) -> String {
 /// The check that a term holds a value of a kind, if it is not known already.
 pub(super) fn is(binds: &mut Binds, term: &Term<'_>, kind: Kind) -> Option<String> {
     match term {
-        Term::Member { body, path } => {
+        Term::Member(member) => {
             let names = match kind {
                 Kind::Number => "IN ('integer', 'real')",
                 Kind::Text => "= 'text'",
                 Kind::Bool => "IN ('true', 'false')",
             };
-            Some(format!("json_type({body}, {}) {names}", path_text(binds, path)))
+            Some(format!("json_type({}, {}) {names}", member.body, path_text(binds, member)))
         }
         Term::NullableText(column) => Some(format!("{column} IS NOT NULL")),
-        Term::Known(_) | Term::Text(_) | Term::Moment(_) => None,
+        Term::Made(Made { sql, shape: Shape::Sum, .. }) => {
+            let symbol = if kind == Kind::Text { "=" } else { "<>" };
+            Some(format!("typeof({sql}) {symbol} 'text'"))
+        }
+        Term::Known(_) | Term::Text(_) | Term::Moment(_) | Term::Made(_) => None,
     }
 }
 
@@ -77,7 +86,12 @@ pub(super) fn ordered(binds: &mut Binds, kind: Kind, left: &Term<'_>, symbol: &s
 }
 
 fn numbers(binds: &mut Binds, left: &Term<'_>, symbol: &str, right: &Term<'_>) -> String {
-    let plain = |term: &Term<'_>| matches!(term, Term::Known(View::Number(number)) if !is_scaled(*number));
+    let plain = |term: &Term<'_>| match term {
+        Term::Known(View::Number(number)) => !is_scaled(*number),
+        // What calculations give, see `expr::arithmetic`.
+        Term::Made(Made { shape: Shape::Number | Shape::Sum, .. }) => true,
+        _ => false,
+    };
     if plain(left) || plain(right) {
         // The other side may be off by one unit in the last place, but is then far away.
         let left = value(binds, left);
@@ -87,7 +101,7 @@ fn numbers(binds: &mut Binds, left: &Term<'_>, symbol: &str, right: &Term<'_>) -
     let (left_scale, left_digits) = pair(binds, left);
     let (right_scale, right_digits) = pair(binds, right);
     let pairs = format!("({left_scale}, {left_digits}) {symbol} ({right_scale}, {right_digits})");
-    if !matches!((left, right), (Term::Member { .. }, Term::Member { .. })) {
+    if !matches!((left, right), (Term::Member(_), Term::Member(_))) {
         return pairs;
     }
     let (left_text, right_text) = (json(binds, left), json(binds, right));
@@ -122,30 +136,59 @@ pub(super) fn bound_digits(binds: &mut Binds, number: Number) -> String {
 }
 
 /// A term as a value of SQLite: a number, a text, or 1 and 0.
-fn value(binds: &mut Binds, term: &Term<'_>) -> String {
+pub(super) fn value(binds: &mut Binds, term: &Term<'_>) -> String {
     match term {
-        Term::Member { body, path } => format!("json_extract({body}, {})", path_text(binds, path)),
+        Term::Member(member) => format!("json_extract({}, {})", member.body, path_text(binds, member)),
         Term::Text(column) | Term::NullableText(column) | Term::Moment(column) => (*column).to_owned(),
         Term::Known(View::Number(Number::Integer(value))) => binds.bind(*value),
         Term::Known(View::Number(Number::Double(value))) => binds.bind(*value),
-        Term::Known(View::Text(value)) => binds.bind(*value),
+        Term::Known(View::Text(value)) => binds.bind(&**value),
         Term::Known(View::Bool(value)) => binds.bind(*value),
-        Term::Known(View::Moment(value)) => binds.bind(*value),
-        Term::Known(View::Missing | View::Null | View::Container(_)) => "NULL".to_owned(),
+        Term::Known(_) => "NULL".to_owned(),
+        Term::Made(made) => made.sql.clone(),
+    }
+}
+
+/// Whether a number or sum that SQL made equals another term; both are named.
+pub(super) fn equal(binds: &mut Binds, left: &Term<'_>, right: &Term<'_>) -> String {
+    let missing: Vec<String> = [left, right].into_iter().filter_map(|term| missing(binds, term)).collect();
+    let mut sql = "CASE".to_owned();
+    if !missing.is_empty() {
+        sql.push_str(&format!(" WHEN {} THEN NULL", missing.join(" OR ")));
+    }
+    for kind in [Kind::Number, Kind::Text] {
+        if left.may_be(kind) && right.may_be(kind) {
+            let checks: Vec<String> = [is(binds, left, kind), is(binds, right, kind)].into_iter().flatten().collect();
+            let check = if checks.is_empty() { "TRUE".to_owned() } else { checks.join(" AND ") };
+            let compared = ordered(binds, kind, left, "=", right);
+            sql.push_str(&format!(" WHEN {check} THEN {compared}"));
+        }
+    }
+    sql + " ELSE FALSE END"
+}
+
+/// The check that a term is an error.
+fn missing(binds: &mut Binds, term: &Term<'_>) -> Option<String> {
+    match term {
+        Term::Member(member) => Some(format!("json_type({}, {}) IS NULL", member.body, path_text(binds, member))),
+        Term::Made(made) => Some(format!("{} IS NULL", made.sql)),
+        Term::Known(_) | Term::Text(_) | Term::NullableText(_) | Term::Moment(_) => None,
     }
 }
 
 /// A member that must itself be true.
-pub(super) fn test(binds: &mut Binds, body: &str, path: &[Arc<str>]) -> String {
-    format!("CASE json_type({body}, {}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END", path_text(binds, path))
+pub(super) fn test(binds: &mut Binds, member: &Member) -> String {
+    let path = path_text(binds, member);
+    format!("CASE json_type({}, {path}) WHEN 'true' THEN 1 WHEN 'false' THEN 0 END", member.body)
 }
 
 /// Whether a member is there.
-pub(super) fn has(binds: &mut Binds, body: &str, path: &[Arc<str>]) -> String {
-    let found = format!("json_type({body}, {}) IS NOT NULL", path_text(binds, path));
+pub(super) fn has(binds: &mut Binds, member: &Member) -> String {
+    let Member { body, path } = member;
+    let found = format!("json_type({body}, {}) IS NOT NULL", path_text(binds, member));
     match path.split_last() {
         Some((_, holder)) if !holder.is_empty() => {
-            let holder = path_text(binds, holder);
+            let holder = path_text(binds, &Member { body: body.clone(), path: holder.to_vec() });
             format!("CASE json_type({body}, {holder}) WHEN 'object' THEN {found} END")
         }
         _ => format!("({found})"),
@@ -153,8 +196,9 @@ pub(super) fn has(binds: &mut Binds, body: &str, path: &[Arc<str>]) -> String {
 }
 
 /// The terms that order a member: rank, scale, number, text.
-pub(super) fn sort_member(binds: &mut Binds, body: &str, path: &[Arc<str>]) -> Vec<String> {
-    let path = path_text(binds, path);
+pub(super) fn sort_member(binds: &mut Binds, member: &Member) -> Vec<String> {
+    let body = &member.body;
+    let path = path_text(binds, member);
     let kind = format!("json_type({body}, {path})");
     let text = format!("({body} -> {path})");
     let value = format!("json_extract({body}, {path})");

@@ -158,9 +158,11 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let outcome = self.outcome.unwrap_or_else(|| Err(shutting_down()));
+        let Self { operation, answer, outcome } = *self;
+        // What the operation holds is let go before its caller goes on.
+        drop(operation);
         // The caller may have gone; its write stands all the same.
-        let _ = self.answer.send(outcome);
+        let _ = answer.send(outcome.unwrap_or_else(|| Err(shutting_down())));
     }
 
     fn is_wanted(&self) -> bool {
