@@ -11,6 +11,7 @@ mod cases_storage;
 mod cases_writes;
 mod counting;
 mod files;
+mod lifecycle;
 mod mounts;
 mod serving;
 mod writes;

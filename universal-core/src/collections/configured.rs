@@ -73,8 +73,9 @@ impl Configured {
                 .collect(),
             references: by_path("references", &settings.references)?
                 .into_iter()
-                .map(|(path, reference)| {
-                    let place = format!("/references/{path}/collection");
+                .zip(settings.references.keys())
+                .map(|((path, reference), text)| {
+                    let place = format!("/references/{text}/collection");
                     let target =
                         CollectionName::new(reference.collection.clone()).map_err(|error| error.with_field(place))?;
                     Ok((path, target, reference.on_delete))

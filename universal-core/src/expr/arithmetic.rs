@@ -92,7 +92,11 @@ fn numbers(operator: Operator, left: Number, right: Number) -> Option<Number> {
 /// A number as a double that calculations take.
 fn operand(number: Number) -> Option<f64> {
     match number {
-        #[expect(clippy::as_conversions, clippy::cast_precision_loss, reason = "to the nearest double, as databases do")]
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_precision_loss,
+            reason = "to the nearest double, as databases do"
+        )]
         Number::Integer(value) => Some(value as f64),
         Number::Double(value) => (!has_exponent(value)).then_some(value),
     }

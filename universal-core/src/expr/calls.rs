@@ -170,7 +170,8 @@ impl Parser {
         {
             return Ok(Parsed { node: Node::Literal(Literal::Duration { micros, text }), at });
         }
-        let message = "expected a duration in quotes, in whole microseconds and at most 10000 years, for example \"1h30m\"";
+        let message =
+            "expected a duration in quotes, in whole microseconds and at most 10000 years, for example \"1h30m\"";
         Err(self.invalid(argument.at, message))
     }
 
@@ -218,7 +219,8 @@ impl Place {
 }
 
 fn unknown(name: &str) -> String {
-    let known = "has, size, timestamp, duration and string, and contains, startsWith, endsWith, matches and size of a value";
+    let known =
+        "has, size, timestamp, duration and string, and contains, startsWith, endsWith, matches and size of a value";
     if OTHERS.contains(&name) {
         format!("expected another function: {name}(…) of CEL is not part of this subset, which has {known}")
     } else {

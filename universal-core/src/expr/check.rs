@@ -204,8 +204,7 @@ fn step(step: Follow) -> Result<Step> {
         Follow::Item(index, _) => Ok(Step::Item(index)),
         Follow::Name(name) => {
             if name.text.chars().any(|c| c == '"' || c == '\\' || c.is_control()) {
-                let message =
-                    "a field whose name has a quote, a backslash or a control character cannot be asked for";
+                let message = "a field whose name has a quote, a backslash or a control character cannot be asked for";
                 return Err(Error::invalid("invalid-field", message).with_position(name.position));
             }
             Ok(Step::Name(name.text.into()))

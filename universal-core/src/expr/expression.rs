@@ -66,7 +66,8 @@ impl Expression {
     /// # Errors
     /// `Invalid` with [`Scope::code`], the position and what only memory can do.
     pub fn listable(&self) -> Result<()> {
-        listable::check(&self.root).map_err(|(position, message)| self.scope.told(self.scope.invalid(position, message)))
+        listable::check(&self.root)
+            .map_err(|(position, message)| self.scope.told(self.scope.invalid(position, message)))
     }
 
     /// Where it stands.

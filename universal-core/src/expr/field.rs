@@ -4,13 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     error::Result,
-    expr::{
-        environment::Environment,
-        eval::look_field,
-        parser, print,
-        scope::Scope,
-        value::View,
-    },
+    expr::{environment::Environment, eval::look_field, parser, print, scope::Scope, value::View},
     json::order::{self, SortKey},
 };
 

@@ -36,7 +36,9 @@ fn parse_all(text: &str, scope: Scope) -> Result<Node> {
     }
     let size = root.size();
     if size > LARGEST {
-        return Err(scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}")));
+        return Err(
+            scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}"))
+        );
     }
     Ok(root)
 }
@@ -413,7 +415,8 @@ impl Parser {
                         path.push(Follow::Item(index, position));
                     }
                     _ => {
-                        let message = "expected a member's name in quotes or an item's number, for example [\"a-b\"] or [0]";
+                        let message =
+                            "expected a member's name in quotes or an item's number, for example [\"a-b\"] or [0]";
                         return Err(self.invalid(position, message));
                     }
                 }

@@ -39,7 +39,8 @@ impl Pattern {
         match built {
             Ok(regex) => Ok(Self { text: text.into(), regex }),
             Err(regex::Error::CompiledTooBig(_)) => {
-                Err("expected a smaller pattern: repetitions of large classes, as in \\w{100}, take too much".to_owned())
+                Err("expected a smaller pattern: repetitions of large classes, as in \\w{100}, take too much"
+                    .to_owned())
             }
             Err(error) => {
                 let error = error.to_string();

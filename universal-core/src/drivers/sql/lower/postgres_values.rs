@@ -73,9 +73,7 @@ pub(super) fn calculation(operator: Operator, left: &str, right: &str, names: us
         Operator::Remainder => {
             (format!("CASE WHEN {whole} AND {r} <> 0 THEN {l} % {r} END"), "NULL::double precision".to_owned())
         }
-        Operator::Divide => {
-            ("NULL::numeric".to_owned(), format!("CASE WHEN {r} <> 0 AND {fit} THEN {doubles} END"))
-        }
+        Operator::Divide => ("NULL::numeric".to_owned(), format!("CASE WHEN {r} <> 0 AND {fit} THEN {doubles} END")),
         Operator::Add | Operator::Subtract | Operator::Multiply => {
             (exact, format!("CASE WHEN {whole} THEN NULL WHEN {fit} THEN {doubles} END"))
         }

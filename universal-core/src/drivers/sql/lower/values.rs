@@ -57,9 +57,7 @@ impl<'e> Lowering<'e> {
             | Node::Has(_)
             | Node::Search { .. } => Term::made(format!("({})", self.condition(node)), Shape::Bool),
             // Known, or refused before.
-            Node::Literal(_) | Node::List(_) | Node::Matches { .. } | Node::Written { .. } => {
-                Term::Known(View::Error)
-            }
+            Node::Literal(_) | Node::List(_) | Node::Matches { .. } | Node::Written { .. } => Term::Known(View::Error),
         }
     }
 
@@ -67,13 +65,9 @@ impl<'e> Lowering<'e> {
     pub(super) fn place(place: &Place) -> Term<'e> {
         match place {
             Place::Field(field) => Term::of_field(field),
-            Place::Within(Root::Doc, path) => {
-                Term::Member(Member { body: "body".to_owned(), path: path.to_vec() })
-            }
+            Place::Within(Root::Doc, path) => Term::Member(Member { body: "body".to_owned(), path: path.to_vec() }),
             // Bodies that are sent have no part in lists.
-            Place::Within(..) | Place::CallerId | Place::Tenant | Place::Roles | Place::Now => {
-                Term::Known(View::Error)
-            }
+            Place::Within(..) | Place::CallerId | Place::Tenant | Place::Roles | Place::Now => Term::Known(View::Error),
         }
     }
 
