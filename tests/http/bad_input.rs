@@ -4,7 +4,7 @@ use universal_tests::server::Server;
 
 use super::{
     case::{Case, Scene, faults, outcome},
-    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage, cases_writes,
+    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage, cases_transfer, cases_writes,
 };
 
 async fn refused_alike(cases: &[Case]) {
@@ -54,6 +54,11 @@ async fn writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests() {
     refused_alike(cases_requests::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfer() {
+    refused_alike(cases_transfer::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

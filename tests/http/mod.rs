@@ -8,6 +8,7 @@ mod cases_documents;
 mod cases_realtime;
 mod cases_requests;
 mod cases_storage;
+mod cases_transfer;
 mod cases_writes;
 mod counting;
 mod files;

@@ -69,6 +69,8 @@ pub mod drivers;
 pub mod engine;
 pub mod error;
 pub mod expr;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod hooks;
 pub mod id;
 pub mod jobs;
 pub mod json;

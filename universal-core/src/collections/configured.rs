@@ -10,9 +10,11 @@ use crate::{
     collections::{
         document::Document,
         expiry::Expiry,
+        fields::Fields,
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
+        search::{Search, Searchable},
         settings::{CollectionSettings, OnDelete, ServerValue},
         state::CollectionState,
     },
@@ -45,6 +47,7 @@ pub struct Configured {
     references: Vec<(Path, CollectionName, OnDelete)>,
     expiry: Option<Expiry>,
     state: CollectionState,
+    searchable: Option<Searchable>,
 }
 
 impl Configured {
@@ -58,6 +61,8 @@ impl Configured {
             Some(text) => Rule::parse(action, text),
         };
         let rules = &settings.rules;
+        let hidden = paths("hidden", &settings.hidden)?;
+        let searchable = settings.search.as_ref().map(|search| Searchable::compile(search, &hidden)).transpose()?;
         Ok(Self {
             list: rule(Action::List, &rules.list)?,
             get: rule(Action::Get, &rules.get)?,
@@ -65,7 +70,7 @@ impl Configured {
             update: rule(Action::Update, &rules.update)?,
             delete: rule(Action::Delete, &rules.delete)?,
             schema: settings.schema.as_ref().map(Schema::compile).transpose()?,
-            hidden: paths("hidden", &settings.hidden)?,
+            hidden,
             immutable: paths("immutable", &settings.immutable)?,
             server_set: by_path("server_set", &settings.server_set)?
                 .into_iter()
@@ -82,6 +87,7 @@ impl Configured {
                 })
                 .collect::<Result<_>>()?,
             expiry: settings.time_to_live.as_ref().map(Expiry::compile).transpose()?,
+            searchable,
             settings,
             version,
             closed: false,
@@ -105,6 +111,7 @@ impl Configured {
             immutable: Vec::new(),
             server_set: Vec::new(),
             references: Vec::new(),
+            searchable: None,
             expiry: None,
             state: CollectionState::Active,
         }
@@ -159,7 +166,7 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.expiry.is_none() && !self.binds_references() && self.takes_writes().is_ok()
+        self.searchable.is_none() && self.expiry.is_none() && !self.binds_references() && self.takes_writes().is_ok()
     }
 
     /// When documents expire, if they do.
@@ -180,6 +187,22 @@ impl Configured {
     /// The members that refer to documents: path, collection, what their deletion does.
     pub(crate) fn references(&self) -> &[(Path, CollectionName, OnDelete)] {
         &self.references
+    }
+
+    /// What full-text search finds, if there is one.
+    pub(crate) fn searchable(&self) -> Option<&Searchable> {
+        self.searchable.as_ref()
+    }
+
+    /// Reads a search.
+    ///
+    /// # Errors
+    /// `Invalid` `not-searchable` where nothing can be searched, `invalid-search` for one without a word.
+    pub(crate) fn search(&self, text: &str) -> Result<Search> {
+        let message = "this collection cannot be searched; an administrator sets `search` in its settings";
+        let searchable =
+            self.searchable().ok_or_else(|| Error::invalid("not-searchable", message).with_field("search"))?;
+        searchable.search(text)
     }
 
     /// The members that are hidden from `caller`.
@@ -236,6 +259,18 @@ impl Configured {
     pub(crate) fn may_name(&self, caller: &Caller, field: &crate::expr::Field, parameter: &str) -> Result<()> {
         match self.hidden_from(caller).iter().find(|path| path.touches(field)) {
             Some(path) => Err(unknown_field(path).with_field(parameter)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a selection of a member which is hidden from `caller`. One that holds a hidden member may be selected: it
+    /// is shown without it.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-field`.
+    pub(crate) fn may_select(&self, caller: &Caller, fields: &Fields) -> Result<()> {
+        match self.hidden_from(caller).iter().find(|path| fields.iter().any(|field| path.covers(field))) {
+            Some(path) => Err(unknown_field(path).with_field("fields")),
             None => Ok(()),
         }
     }

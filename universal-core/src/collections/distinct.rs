@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    collections::{aggregate::GroupLimit, query::parse_filter},
+    collections::{aggregate::GroupLimit, name_list::one, query::parse_filter},
     error::{Error, Result},
     expr::{Expression, Field},
 };
@@ -26,7 +26,7 @@ impl DistinctQuery {
     /// # Errors
     /// `Invalid` with the position for what is no field.
     pub fn new(field: &str) -> Result<Self> {
-        let field = Field::parse(field).map_err(|error| {
+        let field = one(field).map_err(|error| {
             Error::invalid("invalid-field", format!("`field` takes a field's name: {}", error.message()))
                 .with_field("field")
                 .with_position(error.position().unwrap_or(0))

@@ -27,6 +27,18 @@ pub struct Document {
     pub created_at: Timestamp,
     /// When it was last written.
     pub updated_at: Timestamp,
+    /// The documents that it refers to, under the members that name them, if they were asked for. A member without a
+    /// document that the caller may read is not there.
+    pub expanded: Vec<(String, Expanded)>,
+}
+
+/// What a reference led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    /// The document whose id the member holds.
+    One(Arc<Document>),
+    /// The documents whose ids the member's array holds, in its order, without those that the caller may not read.
+    Many(Vec<Arc<Document>>),
 }
 
 impl Document {
@@ -40,11 +52,24 @@ impl Document {
         owner: Option<UserId>,
         (created_at, updated_at): (Timestamp, Timestamp),
     ) -> Self {
-        Self { collection, id, body: body.into(), revision, owner, created_at, updated_at }
+        Self { collection, id, body: body.into(), revision, owner, created_at, updated_at, expanded: Vec::new() }
     }
 
-    /// Writes the document as an answer shows it: `{"id":…, members, "_meta":{…}}`. The members
-    /// pass through as they are stored.
+    /// The same with the documents that it refers to.
+    #[must_use]
+    pub fn with_expanded(mut self, expanded: Vec<(String, Expanded)>) -> Self {
+        self.expanded = expanded;
+        self
+    }
+
+    /// What the reference `member` led to, if it was asked for and there is something.
+    #[must_use]
+    pub fn expanded(&self, member: &str) -> Option<&Expanded> {
+        self.expanded.iter().find(|(name, _)| name == member).map(|(_, expanded)| expanded)
+    }
+
+    /// Writes the document as an answer shows it: `{"id":…, members, "_meta":{…}}`, and `"_expand":{…}` before `_meta`
+    /// if it has documents that it refers to. The members pass through as they are stored.
     pub fn write_json(&self, out: &mut String) {
         let meta = envelope::Meta {
             revision: self.revision.as_str(),
@@ -52,7 +77,18 @@ impl Document {
             created_at: self.created_at,
             updated_at: self.updated_at,
         };
-        envelope::write(out, self.id.as_str(), &self.body, &meta);
+        envelope::open(out, self.id.as_str(), &self.body);
+        if !self.expanded.is_empty() {
+            out.push_str(",\"_expand\":{");
+            for (at, (name, expanded)) in self.expanded.iter().enumerate() {
+                out.push_str(if at > 0 { "," } else { "" });
+                envelope::write_string(out, name);
+                out.push(':');
+                expanded.write_json(out);
+            }
+            out.push('}');
+        }
+        envelope::close(out, &meta);
     }
 
     /// The members as a `T`.
@@ -62,6 +98,32 @@ impl Document {
     pub fn to<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_str(&self.body)
             .map_err(|error| Error::invalid("document-does-not-fit", format!("the document does not fit: {error}")))
+    }
+}
+
+impl Expanded {
+    /// The recursion is as deep as references are followed.
+    fn write_json(&self, out: &mut String) {
+        match self {
+            Self::One(document) => document.write_json(out),
+            Self::Many(documents) => {
+                out.push('[');
+                for (at, document) in documents.iter().enumerate() {
+                    out.push_str(if at > 0 { "," } else { "" });
+                    document.write_json(out);
+                }
+                out.push(']');
+            }
+        }
+    }
+
+    /// The documents, one or many.
+    pub fn documents(&self) -> impl Iterator<Item = &Document> {
+        let documents = match self {
+            Self::One(document) => std::slice::from_ref(document),
+            Self::Many(documents) => documents,
+        };
+        documents.iter().map(AsRef::as_ref)
     }
 }
 

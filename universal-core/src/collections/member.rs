@@ -38,6 +38,16 @@ impl Path {
         }
     }
 
+    /// Whether `field` is this member or lies within it.
+    pub(crate) fn covers(&self, field: &Field) -> bool {
+        matches!(field, Field::Document(names) if names.starts_with(&self.0))
+    }
+
+    /// The names behind this member's, if `names` begin with them.
+    pub(crate) fn leads_into<'n>(&self, names: &'n [Arc<str>]) -> Option<&'n [Arc<str>]> {
+        names.strip_prefix(&*self.0)
+    }
+
     /// The value that stands there.
     pub(crate) fn get<'m>(&self, members: &'m Map<String, Value>) -> Option<&'m Value> {
         let (last, holders) = self.0.split_last()?;

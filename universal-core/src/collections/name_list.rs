@@ -28,11 +28,27 @@ pub(crate) fn split(text: &str) -> Vec<(usize, &str)> {
 /// # Errors
 /// `Invalid` `code` of the parameter, with the position.
 pub(crate) fn field((begin, part): (usize, &str), code: &'static str, parameter: &'static str) -> Result<Field> {
-    Field::parse(part).map_err(|error| {
+    one(part).map_err(|error| {
         let code = if error.code() == "invalid-field" { "invalid-field" } else { code };
         Error::invalid(code, format!("`{parameter}` takes fields' names: {}", error.message()))
             .with_field(parameter)
             .with_position(begin + error.position().unwrap_or(0))
+    })
+}
+
+/// The field of a text that can be nothing but a field: unlike in expressions, a bare name that is a reserved word
+/// (`type`, `filter`) is a member.
+///
+/// # Errors
+/// As [`Field::parse`].
+pub(crate) fn one(text: &str) -> Result<Field> {
+    Field::parse(text).or_else(|error| {
+        let root = text.trim().split(['.', '[']).next().unwrap_or_default();
+        let is_name = !root.is_empty() && root.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !is_name || matches!(root, "doc" | "meta" | "_meta" | "caller") {
+            return Err(error);
+        }
+        Field::parse(&format!("doc.{}", text.trim())).map_err(|_| error)
     })
 }
 
@@ -50,6 +66,18 @@ mod tests {
     fn commas_in_quotes_do_not_part() {
         assert_eq!(split("a,doc[\"b,c\"],-d"), [(0, "a"), (2, "doc[\"b,c\"]"), (13, "-d")]);
         assert_eq!(split(""), [(0, "")]);
+    }
+
+    #[test]
+    fn reserved_words_are_members_where_only_a_field_can_stand() {
+        for (text, expected) in
+            [("type", "doc.type"), (" filter.in", "doc.filter.in"), ("all", "doc.all"), ("id", "doc.id")]
+        {
+            assert_eq!(one(text).unwrap().to_text(), expected);
+        }
+        for bad in ["", "1", "caller.id", "meta.x", "doc", "a b", "type;", "-type", "has(a)", "true.", "_meta"] {
+            assert!(one(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

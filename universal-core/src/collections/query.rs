@@ -1,7 +1,12 @@
 //! What a list asks for.
 
 use crate::{
-    collections::{count::Counting, name_list::split},
+    collections::{
+        count::Counting,
+        expand::Expand,
+        fields::Fields,
+        name_list::{one, split},
+    },
     error::{Error, Result},
     expr::{Expression, Field, Scope},
     page::Limit,
@@ -59,7 +64,7 @@ impl Sort {
                 Some(name) => (name, Direction::Descending),
                 None => (part, Direction::Ascending),
             };
-            let field = Field::parse(name.trim()).map_err(|error| {
+            let field = one(name.trim()).map_err(|error| {
                 let within = error.position().unwrap_or(0);
                 Error::invalid("invalid-sort", format!("a sort key is a field's name: {}", error.message()))
                     .with_field("sort")
@@ -102,6 +107,12 @@ pub struct ListQuery {
     pub cursor: Option<String>,
     /// Whether all that match are counted too.
     pub count: Counting,
+    /// Which members are shown; all of them without a selection.
+    pub fields: Option<Fields>,
+    /// Which references are followed.
+    pub expand: Option<Expand>,
+    /// Only documents in which these words stand; without sort keys those that fit best come first.
+    pub search: Option<String>,
 }
 
 impl ListQuery {
@@ -143,6 +154,32 @@ impl ListQuery {
         self
     }
 
+    /// With these members only, as [`Fields::parse`] reads them.
+    ///
+    /// # Errors
+    /// `Invalid` with the position.
+    pub fn with_fields(mut self, fields: &str) -> Result<Self> {
+        self.fields = Some(Fields::parse(fields)?);
+        Ok(self)
+    }
+
+    /// With the documents that these references name, as [`Expand::parse`] reads them.
+    ///
+    /// # Errors
+    /// `Invalid` with the position.
+    pub fn with_expand(mut self, expand: &str) -> Result<Self> {
+        self.expand = Some(Expand::parse(expand)?);
+        Ok(self)
+    }
+
+    /// Only documents in which the words of `text` stand: `"phrases"`, `-excluded` words and `beginnings*` among them.
+    /// The collection's settings say what is searched.
+    #[must_use]
+    pub fn with_search(mut self, text: impl Into<String>) -> Self {
+        self.search = Some(text.into());
+        self
+    }
+
     /// With a count of all that match.
     #[must_use]
     pub fn with_count(mut self, count: Counting) -> Self {
@@ -155,6 +192,42 @@ impl ListQuery {
     pub fn with_cursor(mut self, cursor: impl Into<String>) -> Self {
         self.cursor = Some(cursor.into());
         self
+    }
+}
+
+/// How a single document is read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct GetQuery {
+    /// Which members are shown; all of them without a selection.
+    pub fields: Option<Fields>,
+    /// Which references are followed.
+    pub expand: Option<Expand>,
+}
+
+impl GetQuery {
+    /// The whole document, and no other.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With these members only, as [`Fields::parse`] reads them.
+    ///
+    /// # Errors
+    /// `Invalid` with the position.
+    pub fn with_fields(mut self, fields: &str) -> Result<Self> {
+        self.fields = Some(Fields::parse(fields)?);
+        Ok(self)
+    }
+
+    /// With the documents that these references name, as [`Expand::parse`] reads them.
+    ///
+    /// # Errors
+    /// `Invalid` with the position.
+    pub fn with_expand(mut self, expand: &str) -> Result<Self> {
+        self.expand = Some(Expand::parse(expand)?);
+        Ok(self)
     }
 }
 

@@ -14,9 +14,10 @@ use crate::{
         document::Document,
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
-        query::ListQuery,
+        query::{GetQuery, ListQuery},
         settings::{CollectionInfo, CollectionSettings},
         state::Progress,
+        transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     error::Result,
@@ -60,6 +61,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
     /// # Errors
     /// `Unauthenticated`; `NotFound` if there is none that the caller may read.
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>>;
+
+    /// Reads a document, or members of it, and the documents that it refers to.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Invalid` for a selection of what is hidden, for what is no reference, and where references
+    /// lead to too much.
+    async fn get_with(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        query: &GetQuery,
+    ) -> Result<Snapshot<Document>>;
 
     /// Reads a document inside `transaction` and locks it until the transaction ends.
     ///
@@ -182,6 +196,36 @@ pub trait Collections: Send + Sync + fmt::Debug {
     async fn delete_where(&self, caller: &Caller, matching: Matching) -> Result<Affected> {
         self.write_where(caller, matching, MatchingWrite::Delete).await
     }
+
+    /// Gives all documents that match and that the caller may list, in the order of their ids, as they are when their
+    /// page is read, with a place in the feed that is not later than the first: what is written meanwhile may be in it
+    /// or not, and is in the feed after that place. The caller's rights are asked again with every page.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `Invalid` for a filter that is not valid. What fails later fails in the stream.
+    async fn export(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ExportQuery,
+    ) -> Result<Snapshot<DocumentPages>>;
+
+    /// Writes the documents that come as lines of JSON, in their order, each as [`create`](Self::create) or
+    /// [`replace`](Self::replace) does. Lines are read as they are written, so that a large import needs no memory.
+    ///
+    /// A line that is refused is in the report, or is the error with [`OnError::Abort`](super::transfer::OnError); the
+    /// error's field is then `/lines/<number>`, with the pointer of the member behind it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `Forbidden` for a caller who may not keep `_meta`; those of the stream and of the database. What
+    /// was committed before stays, but for an import that is all or nothing.
+    async fn import(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        lines: NdjsonStream,
+        options: ImportOptions,
+    ) -> Result<ImportReport>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

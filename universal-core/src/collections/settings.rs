@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::collections::state::CollectionState;
+use crate::collections::{search::SearchSettings, state::CollectionState};
 
 /// The settings of a collection. Everything is optional: a collection without settings has the owner
 /// rule and takes any document.
@@ -44,6 +44,9 @@ pub struct CollectionSettings {
     /// Members whose value the backend sets, by path; what a caller sends for them is ignored.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub server_set: BTreeMap<String, ServerValue>,
+    /// What full-text search finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSettings>,
     /// When a document's time is over; the backend then deletes it, usually within a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<TimeToLive>,
@@ -246,6 +249,13 @@ impl CollectionSettings {
     #[must_use]
     pub fn with_immutable(mut self, path: impl Into<String>) -> Self {
         self.immutable.push(path.into());
+        self
+    }
+
+    /// With full-text search.
+    #[must_use]
+    pub fn with_search(mut self, search: SearchSettings) -> Self {
+        self.search = Some(search);
         self
     }
 

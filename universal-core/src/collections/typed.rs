@@ -7,14 +7,17 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     caller::Caller,
     collections::{
-        document::{Document, Revision},
-        query::ListQuery,
+        aggregate::{AggregateQuery, Aggregates},
+        distinct::{Distinct, DistinctQuery},
+        document::{Document, Expanded, Revision},
+        query::{GetQuery, ListQuery},
         service::Collections,
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     error::{Error, Result},
     id::{CollectionName, DocumentId},
     json::Object,
+    page::Page,
     transaction::Transaction,
 };
 
@@ -36,6 +39,19 @@ pub struct Typed<T> {
     pub revision: Revision,
     /// The members.
     pub value: T,
+    /// The documents that it refers to, if they were asked for.
+    pub expanded: Vec<(String, Expanded)>,
+}
+
+impl<T> Typed<T> {
+    /// The documents that the reference `member` led to, as values of their type: one, several, or none.
+    ///
+    /// # Errors
+    /// `Invalid` if the members of one do not fit `E`.
+    pub fn expanded<E: DeserializeOwned>(&self, member: &str) -> Result<Vec<Typed<E>>> {
+        let found = self.expanded.iter().filter(|(name, _)| name == member);
+        found.flat_map(|(_, expanded)| expanded.documents()).map(|document| typed(document.clone())).collect()
+    }
 }
 
 impl<T: Serialize + DeserializeOwned + Send + Sync> Collection<T> {
@@ -69,6 +85,51 @@ impl<T: Serialize + DeserializeOwned + Send + Sync> Collection<T> {
     /// As [`Collections::get`]; `Invalid` if its members do not fit `T`.
     pub async fn get(&self, caller: &Caller, id: &DocumentId) -> Result<Typed<T>> {
         typed(self.collections.get(caller, &self.name, id).await?.value)
+    }
+
+    /// Reads a document and those that it refers to.
+    ///
+    /// # Errors
+    /// As [`Collections::get_with`]; `Invalid` if its members do not fit `T`.
+    pub async fn get_with(&self, caller: &Caller, id: &DocumentId, query: &GetQuery) -> Result<Typed<T>> {
+        typed(self.collections.get_with(caller, &self.name, id, query).await?.value)
+    }
+
+    /// Reads a page of documents with its cursors and, if asked for, the count of all pages.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub async fn page(&self, caller: &Caller, query: &ListQuery) -> Result<Page<Typed<T>>> {
+        let page = self.collections.list(caller, &self.name, query).await?.value;
+        let items = page.items.into_iter().map(typed).collect::<Result<_>>()?;
+        let mut typed = Page::new(items, page.next_cursor, page.previous_cursor);
+        typed.count = page.count;
+        Ok(typed)
+    }
+
+    /// Reads a page of documents of which only some members were selected, as values of a type that has those.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list); `Invalid` if the members of one do not fit `P`.
+    pub async fn list_as<P: DeserializeOwned>(&self, caller: &Caller, query: &ListQuery) -> Result<Vec<Typed<P>>> {
+        let page = self.collections.list(caller, &self.name, query).await?.value;
+        page.items.into_iter().map(typed).collect()
+    }
+
+    /// Counts, adds up and compares documents by groups.
+    ///
+    /// # Errors
+    /// As [`Collections::aggregate`].
+    pub async fn aggregate(&self, caller: &Caller, query: &AggregateQuery) -> Result<Aggregates> {
+        Ok(self.collections.aggregate(caller, &self.name, query).await?.value)
+    }
+
+    /// The different values of a field.
+    ///
+    /// # Errors
+    /// As [`Collections::distinct`].
+    pub async fn distinct(&self, caller: &Caller, query: &DistinctQuery) -> Result<Distinct> {
+        Ok(self.collections.distinct(caller, &self.name, query).await?.value)
     }
 
     /// Reads a page of documents.
@@ -136,7 +197,7 @@ impl<T> fmt::Debug for Collection<T> {
 }
 
 fn typed<T: DeserializeOwned>(document: Document) -> Result<Typed<T>> {
-    Ok(Typed { value: document.to()?, id: document.id, revision: document.revision })
+    Ok(Typed { value: document.to()?, id: document.id, revision: document.revision, expanded: document.expanded })
 }
 
 fn object<T: Serialize>(value: &T) -> Result<Object> {

@@ -11,4 +11,6 @@ pub mod lifecycle;
 pub mod reads;
 pub mod realtime;
 pub mod rules;
+pub mod search;
 pub mod storage;
+pub mod transfer;

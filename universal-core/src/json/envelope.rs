@@ -16,6 +16,12 @@ pub(crate) struct Meta<'a> {
 /// Writes `{"id":…, members of `body`, "_meta":{…}}`. `body` is the text of an object without the
 /// members `id` and `_meta`.
 pub(crate) fn write(out: &mut String, id: &str, body: &str, meta: &Meta<'_>) {
+    open(out, id, body);
+    close(out, meta);
+}
+
+/// Writes [`write`]'s text up to the last member; further ones may follow, each with a comma before it.
+pub(crate) fn open(out: &mut String, id: &str, body: &str) {
     out.reserve(body.len() + 220);
     out.push_str("{\"id\":");
     write_string(out, id);
@@ -24,6 +30,10 @@ pub(crate) fn write(out: &mut String, id: &str, body: &str, meta: &Meta<'_>) {
         out.push(',');
         out.push_str(members);
     }
+}
+
+/// Writes the end of [`write`]'s text.
+pub(crate) fn close(out: &mut String, meta: &Meta<'_>) {
     out.push_str(",\"_meta\":{\"revision\":");
     write_string(out, meta.revision);
     out.push_str(",\"owner\":");

@@ -4,6 +4,9 @@
 mod aggregates;
 mod counts;
 mod distinct;
+mod expand;
+mod fields;
+mod hidden;
 mod paging;
 mod scene;
 
@@ -11,4 +14,5 @@ use crate::conformance::case::Case;
 pub use scene::Fixture;
 
 /// Every promise, in groups.
-pub const GROUPS: &[&[Case<Fixture>]] = &[aggregates::CASES, counts::CASES, distinct::CASES, paging::CASES];
+pub const GROUPS: &[&[Case<Fixture>]] =
+    &[aggregates::CASES, counts::CASES, distinct::CASES, expand::CASES, fields::CASES, hidden::CASES, paging::CASES];

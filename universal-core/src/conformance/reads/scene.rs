@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 
 use crate::{
-    caller::Caller,
-    collections::{Collections, Document, ListQuery, NewDocument},
+    caller::{Caller, ROLE_ADMIN},
+    collections::{CollectionSettings, Collections, Document, ListQuery, NewDocument},
     conformance::expect::failed,
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::Object,
@@ -24,6 +24,21 @@ pub(super) fn user() -> Caller {
 
 pub(super) fn system() -> Caller {
     Caller::system(TenantId::default_tenant())
+}
+
+pub(super) fn admin() -> Caller {
+    user().with_roles([ROLE_ADMIN])
+}
+
+pub(super) async fn configure(on: &Fixture, name: &CollectionName, settings: CollectionSettings) -> Result<(), String> {
+    on.configure(&admin(), name, settings, None).await.map(|_| ()).map_err(failed)
+}
+
+/// A document as an answer shows it.
+pub(super) fn shown(document: &Document) -> Result<Value, String> {
+    let mut text = String::new();
+    document.write_json(&mut text);
+    serde_json::from_str(&text).map_err(failed)
 }
 
 pub(super) fn collection() -> Result<CollectionName, String> {

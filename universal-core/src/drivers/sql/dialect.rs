@@ -20,6 +20,14 @@ impl Dialect {
         }
     }
 
+    /// The texts in a bound JSON array of texts, as the right side of `IN`.
+    pub(crate) fn texts(self, placeholder: &str) -> String {
+        match self {
+            Self::Postgres => format!("(SELECT jsonb_array_elements_text({placeholder}::text::jsonb))"),
+            Self::Sqlite => format!("(SELECT value FROM json_each({placeholder}))"),
+        }
+    }
+
     /// A bound text as a value of the JSON column type.
     pub(crate) fn json_in(self, placeholder: &str) -> String {
         match self {

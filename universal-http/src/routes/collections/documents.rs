@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use universal_core::{
-    collections::{Collections, Command, Counting, DocumentWrite, ListQuery, NewDocument, Written},
+    collections::{Collections, Command, Counting, DocumentWrite, GetQuery, ListQuery, NewDocument, Written},
     error::{Error, Result},
     id::{CollectionName, DocumentId},
     json::Object,
@@ -17,7 +17,7 @@ use crate::{
     response::{self, Response},
 };
 
-/// `GET /db/{collection}?filter=&sort=&limit=&cursor=&count=`
+/// `GET /db/{collection}?filter=&search=&sort=&limit=&cursor=&fields=&expand=&count=`
 pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     let mut query = cx.query()?;
@@ -28,8 +28,17 @@ pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<R
     if let Some(sort) = query.take_text("sort") {
         list = list.with_sort(&sort)?;
     }
+    if let Some(search) = query.take_text("search") {
+        list = list.with_search(search);
+    }
     if let Some(cursor) = query.take_text("cursor") {
         list = list.with_cursor(cursor);
+    }
+    if let Some(fields) = query.take_text("fields") {
+        list = list.with_fields(&fields)?;
+    }
+    if let Some(expand) = query.take_text("expand") {
+        list = list.with_expand(&expand)?;
     }
     if let Some(count) = query.take("count") {
         list = list.with_count(Counting::parse(&count)?);
@@ -54,12 +63,20 @@ pub(crate) async fn create(service: Arc<dyn Collections>, mut cx: Context) -> Re
     write(&service, &cx, DocumentWrite::Create { collection, document }).await
 }
 
-/// `GET /db/{collection}/{id}`, 304 if the caller has this revision.
+/// `GET /db/{collection}/{id}?fields=&expand=`, 304 if the caller has this revision. With `expand` it is always sent:
+/// the revision says nothing of the documents that it refers to.
 pub(crate) async fn get(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let (collection, id) = (collection(&cx)?, id(&cx)?);
-    cx.no_query()?;
-    let known = cx.if_none_match()?;
-    let found = service.get(cx.caller(), &collection, &id).await?;
+    let (mut query, mut asked) = (cx.query()?, GetQuery::new());
+    if let Some(fields) = query.take_text("fields") {
+        asked = asked.with_fields(&fields)?;
+    }
+    if let Some(expand) = query.take_text("expand") {
+        asked = asked.with_expand(&expand)?;
+    }
+    query.finish()?;
+    let known = cx.if_none_match()?.filter(|_| asked.expand.is_none());
+    let found = service.get_with(cx.caller(), &collection, &id, &asked).await?;
     if known.is_some_and(|tags| tags.matches(found.value.revision.as_str())) {
         return answer::not_modified(&found.value, &found.cursor);
     }

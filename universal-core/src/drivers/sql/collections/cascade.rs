@@ -11,7 +11,7 @@ use crate::{
         state::CollectionState,
     },
     drivers::sql::{
-        collections::{inbound::Referrer, references::members, rows, write::Author},
+        collections::{hooks::CollectionHooks, inbound::Referrer, references::members, rows, write::Author},
         dialect::Dialect,
         statement::{Row, column},
         write::Write,
@@ -33,6 +33,8 @@ pub(super) struct Doomed {
     pub(super) document: Document,
     /// The settings of its collection.
     pub(super) configured: Arc<Configured>,
+    /// What the host does with each write of it.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
 }
 
 /// The documents that go with `root`, which is locked: those that refer to it with `cascade`, those that refer to these,
@@ -136,7 +138,11 @@ impl Search {
         if self.found.len() >= MOST || self.bytes > BYTES {
             return Err(too_large());
         }
-        self.found.push(Doomed { document, configured: Arc::clone(&referrer.configured) });
+        self.found.push(Doomed {
+            document,
+            configured: Arc::clone(&referrer.configured),
+            hooks: referrer.hooks.clone(),
+        });
         self.seen.insert(found.clone());
         next.push(found);
         Ok(())
@@ -198,6 +204,6 @@ fn too_large() -> Error {
 
 /// The error where nobody knows yet which documents refer to one.
 pub(super) fn building() -> Error {
-    let message = "the documents that may refer to it are being looked through after a change of settings; try again";
+    let message = "documents are being looked through after a change of settings; try again when that is done";
     Error::new(ErrorKind::Busy, "references-building", message).with_retry_after(std::time::Duration::from_secs(5))
 }

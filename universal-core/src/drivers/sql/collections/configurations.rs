@@ -21,7 +21,10 @@ use crate::{
     },
     drivers::sql::{
         bounded_map::BoundedMap,
-        collections::inbound::{Inbound, REFERRING},
+        collections::{
+            hooks::{CollectionHooks, Hooks},
+            inbound::{Inbound, REFERRING},
+        },
         connection::Database,
         statement::{Row, column},
         write::Write,
@@ -45,13 +48,15 @@ pub(super) struct Known {
     pub(super) inbound: Arc<Inbound>,
     /// The tenant's version that they came with.
     pub(super) tenant_version: i64,
+    /// What the host does with each write of the collection.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
     seen: Instant,
 }
 
 impl Known {
     /// What is known of another collection of the tenant, by the same version.
-    pub(super) fn of(&self, configured: &Arc<Configured>) -> Self {
-        Self { configured: Arc::clone(configured), ..self.clone() }
+    pub(super) fn of(&self, configured: &Arc<Configured>, hooks: Option<Arc<CollectionHooks>>) -> Self {
+        Self { configured: Arc::clone(configured), hooks, ..self.clone() }
     }
 }
 
@@ -62,13 +67,20 @@ pub(crate) struct SqlConfigurations {
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
     inbound: Arc<Mutex<BoundedMap<TenantId, (i64, Arc<Inbound>)>>>,
     undeclared_denied: bool,
+    hooks: Hooks,
 }
 
 impl SqlConfigurations {
     pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
         let memory = Arc::new(Mutex::new(BoundedMap::new(ENTRIES)));
         let inbound = Arc::new(Mutex::new(BoundedMap::new(TENANTS)));
-        Self { database, memory, inbound, undeclared_denied }
+        Self { database, memory, inbound, undeclared_denied, hooks: Hooks::default() }
+    }
+
+    /// With hooks of the host's for writes.
+    pub(crate) fn with_hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
     }
 
     /// What is remembered, however old. Its version must be compared with the one that a statement reads.
@@ -103,7 +115,11 @@ impl SqlConfigurations {
         let seen = Instant::now();
         let (tenant_version, configured) = self.load(tenant, collection).await?;
         let inbound = self.inbound(tenant, tenant_version).await?;
-        let known = Known { configured, inbound, tenant_version, seen };
+        let hooks = match self.remembered(tenant, collection) {
+            Some(known) => known.hooks,
+            None => self.hooks.of(&self.database, collection),
+        };
+        let known = Known { configured, inbound, tenant_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)
@@ -136,7 +152,7 @@ impl SqlConfigurations {
         for row in self.database.all(REFERRING, vec![tenant.as_str().into()]).await? {
             let collection = CollectionName::trusted(column::<String>(&row, 0)?);
             let (_, configured) = self.load(tenant, &collection).await?;
-            found.add(&collection, &configured);
+            found.add(&collection, &configured, self.hooks.of(&self.database, &collection).as_ref());
         }
         let found = Arc::new(found);
         let mut memory = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
@@ -240,6 +256,7 @@ impl Write<'_> {
         if before.written_beside() != settings.written_beside() {
             self.begin_rebuild(tenant, collection).await?;
         }
+        self.reconcile_search(tenant, collection, (stored.is_some().then_some(&before), settings)).await?;
         Ok(version + 1)
     }
 }

@@ -1,6 +1,6 @@
 //! Dropping a collection: it is closed to writes, its documents are deleted some in each commit, then its settings.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     caller::Caller,
@@ -140,11 +140,11 @@ impl SqlCollections {
         }) {
             return Err(building());
         }
-        let work = std::sync::Arc::new((tenant.clone(), collection.clone(), referrers.to_vec()));
+        let work = Arc::new((tenant.clone(), collection.clone(), referrers.to_vec()));
         let now = self.clock.now();
         self.database
             .write(move |write| {
-                let work = std::sync::Arc::clone(&work);
+                let work = Arc::clone(&work);
                 Box::pin(async move { write.close_to_drop((&work.0, &work.1), &work.2, now).await })
             })
             .await
@@ -185,14 +185,14 @@ impl SqlCollections {
         if known.configured.state() != CollectionState::Dropping {
             return Ok(false);
         }
-        let work = std::sync::Arc::new((caller.clone(), collection.clone(), known));
+        let is_hooked = known.hooks.is_some();
+        let work = Arc::new((caller.clone(), collection.clone(), known));
         let now = self.clock.now();
-        self.database
-            .write(move |write| {
-                let work = std::sync::Arc::clone(&work);
-                Box::pin(async move { write.drop_some(Author { caller: &work.0, known: &work.2, now }, &work.1).await })
-            })
-            .await
+        self.commit(is_hooked, move |write| {
+            let work = Arc::clone(&work);
+            Box::pin(async move { write.drop_some(Author { caller: &work.0, known: &work.2, now }, &work.1).await })
+        })
+        .await
     }
 
     /// A document that refers with `refuse` has come meanwhile, or too many go with one: the collection stays.

@@ -112,7 +112,7 @@ impl SqlCollections {
         let known = self.configurations.recent(&tenant, &collection).await?;
         let caller = Caller::system(tenant.clone());
         let key = (collection.clone(), id.clone());
-        let deletion = self.database.write(move |write| {
+        let deletion = self.commit(known.hooks.is_some(), move |write| {
             let (caller, known, key) = (caller.clone(), known.clone(), key.clone());
             Box::pin(async move { expire_locked(write, &caller, &known, (&key.0, &key.1), now).await })
         });

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     collections::{configured::Configured, member::Path, settings::OnDelete},
+    drivers::sql::collections::hooks::CollectionHooks,
     id::CollectionName,
 };
 
@@ -18,6 +19,8 @@ pub(super) struct Referrer {
     pub(super) on_delete: OnDelete,
     /// The settings of the collection that refers.
     pub(super) configured: Arc<Configured>,
+    /// What the host does with each write of it.
+    pub(super) hooks: Option<Arc<CollectionHooks>>,
 }
 
 /// The referrers of each collection of a tenant.
@@ -31,7 +34,12 @@ impl Inbound {
     }
 
     /// Adds what the settings of `collection` declare.
-    pub(super) fn add(&mut self, collection: &CollectionName, configured: &Arc<Configured>) {
+    pub(super) fn add(
+        &mut self,
+        collection: &CollectionName,
+        configured: &Arc<Configured>,
+        hooks: Option<&Arc<CollectionHooks>>,
+    ) {
         for (path, target, on_delete) in configured.references() {
             if *on_delete != OnDelete::Nothing {
                 self.0.entry(target.clone()).or_default().push(Referrer {
@@ -39,6 +47,7 @@ impl Inbound {
                     path: path.clone(),
                     on_delete: *on_delete,
                     configured: Arc::clone(configured),
+                    hooks: hooks.cloned(),
                 });
             }
         }

@@ -11,9 +11,10 @@ use crate::{
         list_cursor::{CursorKey, Position},
         query::{Direction, ListQuery},
         rule::Visible,
+        search::Search,
     },
     drivers::sql::{
-        collections::{rows, selection::Selection},
+        collections::{rows, search, selection::Selection},
         dialect::Dialect,
         lower::{Lowered, sort_bounds, sort_terms},
         statement::Row,
@@ -37,20 +38,42 @@ pub(super) struct Statement {
     sql: String,
 }
 
+/// Who asks for which list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) collection: &'a CollectionName,
+    pub(super) query: &'a ListQuery,
+    /// What the rule shows.
+    pub(super) visible: &'a Visible,
+    pub(super) now: Timestamp,
+    /// What is searched for in the documents.
+    pub(super) search: Option<&'a Search>,
+}
+
+impl Asked<'_> {
+    /// The rows that it is about.
+    ///
+    /// # Errors
+    /// `Invalid` for a filter that SQL cannot ask.
+    pub(super) fn rows(&self, dialect: Dialect) -> Result<Selection> {
+        let filter = self.query.filter.as_ref();
+        let mut rows = Selection::new(dialect, self.caller, self.collection, self.visible, filter, self.now)?;
+        if let Some(search) = self.search {
+            let place = (self.caller.tenant(), self.collection);
+            rows.restrict(search::condition(dialect, place, search, rows.next()));
+        }
+        Ok(rows)
+    }
+}
+
 impl Statement {
-    /// Builds the statement of `query` over the rows that are `visible`.
+    /// Builds the statement of a list.
     ///
     /// # Errors
     /// `Invalid` for a cursor of another list and for a filter that SQL cannot ask.
-    pub(super) fn build(
-        dialect: Dialect,
-        caller: &Caller,
-        collection: &CollectionName,
-        query: &ListQuery,
-        visible: &Visible,
-        cursors: &CursorKey,
-        now: Timestamp,
-    ) -> Result<Self> {
+    pub(super) fn build(dialect: Dialect, asked: Asked<'_>, cursors: &CursorKey) -> Result<Self> {
+        let Asked { caller, collection, query, .. } = asked;
         let scope = scope(caller, collection, query);
         let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
         let backwards = start.as_ref().is_some_and(|start| start.backwards);
@@ -60,7 +83,7 @@ impl Statement {
             directions = directions.into_iter().map(Direction::reversed).collect();
         }
         let mut statement = Self {
-            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref(), now)?,
+            selection: asked.rows(dialect)?,
             collection: collection.clone(),
             fields: query.sort.iter().map(|key| key.field.clone()).collect(),
             limit: query.limit.get() as usize,
@@ -173,7 +196,8 @@ pub(super) fn scope(caller: &Caller, collection: &CollectionName, query: &ListQu
         .map(|key| format!("{}{}", if key.direction == Direction::Descending { "-" } else { "+" }, key.field))
         .collect();
     let sort = sort.join(",");
-    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort];
+    let search = query.search.as_deref().unwrap_or_default();
+    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort, search];
     parts.iter().map(|part| format!("{}:{part};", part.len())).collect()
 }
 

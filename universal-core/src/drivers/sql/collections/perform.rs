@@ -59,9 +59,9 @@ impl SqlCollections {
         let mut decisions = 1;
         loop {
             let (now, shared) = (self.clock.now(), Arc::clone(&work));
+            let is_hooked = settings.values().any(|known| known.hooks.is_some());
             let outcome = self
-                .database
-                .write(move |write| {
+                .commit(is_hooked, move |write| {
                     let (work, settings) = (Arc::clone(&shared), Arc::clone(&settings));
                     Box::pin(async move {
                         let by = Performance { caller: &work.caller, now, cursors: &work.cursors, settings: &settings };

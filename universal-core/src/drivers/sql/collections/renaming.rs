@@ -53,7 +53,7 @@ impl Write<'_> {
             None if self.holds_documents(tenant, from).await? => self.hold_state(tenant, from, now).await?,
             None => return Err(not_found()),
         }
-        if self.one(REBUILDING, vec![tenant.as_str().into()]).await?.is_some() {
+        if self.one(REBUILDING, key(tenant, from)).await?.is_some() {
             return Err(building());
         }
         match self.state_to_change(tenant, to).await? {
@@ -269,7 +269,9 @@ const SETTINGS: &str = "SELECT settings, renamed_to FROM universal_collections W
 
 const STATE: &str = "SELECT state FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
-const REBUILDING: &str = "SELECT collection FROM universal_rebuilds WHERE tenant_id = $1 ORDER BY collection LIMIT 1";
+/// References of any collection, and the words of this one.
+const REBUILDING: &str = "SELECT collection FROM universal_rebuilds WHERE tenant_id = $1
+    UNION ALL SELECT collection FROM universal_search_builds WHERE tenant_id = $1 AND collection = $2 LIMIT 1";
 
 const CLOSE: &str =
     "UPDATE universal_collections SET state = 'renaming', renamed_to = $3 WHERE tenant_id = $1 AND name = $2";

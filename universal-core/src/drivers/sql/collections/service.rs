@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 #[cfg(feature = "postgres")]
 use crate::drivers::sql::{collections::coalesce::Coalescer, dialect::Dialect};
@@ -21,19 +22,22 @@ use crate::{
         idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
         matching::{Affected, Matching, MatchingWrite},
-        query::ListQuery,
+        query::{GetQuery, ListQuery},
         rule::{Action, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
         state::Progress,
+        transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, Written},
     },
     cursor::Cursor,
     drivers::sql::{
         collections::{
             aggregate,
+            build_words::SqlWordsBuilder,
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count,
+            expand::Reading,
             in_flight::InFlight,
             list, rows,
             selection::Selection,
@@ -41,7 +45,7 @@ use crate::{
         connection::Database,
         statement::{Row, column, text_length},
     },
-    error::Result,
+    error::{Error, Result},
     expr::{Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
@@ -49,7 +53,7 @@ use crate::{
 };
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is decided anew because the settings changed while it was under way.
 pub(super) const DECISIONS: u32 = 5;
 
@@ -60,6 +64,8 @@ pub(crate) struct SqlCollections {
     pub(super) clock: SharedClock,
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
+    /// Notified when there may be words to collect.
+    words_work: Arc<Notify>,
     #[cfg(feature = "postgres")]
     pub(super) coalescer: Option<Coalescer>,
     pub(super) in_flight: InFlight,
@@ -79,8 +85,14 @@ impl SqlCollections {
             clock,
             cursors: Arc::new(cursors),
             configurations,
+            words_work: Arc::new(Notify::new()),
             in_flight: InFlight::default(),
         }
+    }
+
+    /// What collects the words of the documents that were there before they could be searched.
+    pub(crate) fn words_builder(&self) -> SqlWordsBuilder {
+        SqlWordsBuilder::new(self.database.clone(), Arc::clone(&self.words_work))
     }
 
     /// The place in the feed before a read that follows, and the settings by which it is made.
@@ -164,6 +176,16 @@ impl Collections for SqlCollections {
     }
 
     async fn get(&self, caller: &Caller, collection: &CollectionName, id: &DocumentId) -> Result<Snapshot<Document>> {
+        self.get_with(caller, collection, id, &GetQuery::new()).await
+    }
+
+    async fn get_with(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        id: &DocumentId,
+        query: &GetQuery,
+    ) -> Result<Snapshot<Document>> {
         let tenant = caller.tenant();
         let dialect = self.database.dialect();
         // One statement, so one snapshot: the feed's head is exactly as old as the row.
@@ -180,7 +202,17 @@ impl Collections for SqlCollections {
         let found: Option<String> = column(&row, 0)?;
         let current = found.map(|_| rows::document(dialect, collection, &row)).transpose()?;
         let known = self.configurations.at_version(tenant, collection, column(&row, 8)?).await?;
-        let value = decide::read(caller, &known.configured, current, self.clock.now())?;
+        let now = self.clock.now();
+        let mut value = decide::read(caller, &known.configured, current, now)?;
+        let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
+        if let Some(fields) = fields {
+            known.configured.may_select(caller, fields)?;
+        }
+        if fields.is_some() || expand.is_some() {
+            let reading = Reading { caller, collection, known: &known, now };
+            let arranged = self.arranged(&reading, vec![value], fields, expand).await?;
+            value = arranged.into_iter().next().ok_or_else(|| Error::internal("a document was lost"))?;
+        }
         Ok(Snapshot { value, cursor })
     }
 
@@ -208,18 +240,45 @@ impl Collections for SqlCollections {
         let now = self.clock.now();
         let visible = configured.rule(Action::List).visible(caller, now)?;
         may_list(configured, caller, query)?;
+        let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| text_length(row, 1);
-        let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
-        let mut page = statement.page(&found, cut, &self.cursors)?;
+        let search = self.searched(caller, (collection, configured), query).await?;
+        let asked = list::Asked { caller, collection, query, visible: &visible, now, search: search.as_ref() };
+        let mut page = match asked.search {
+            Some(search) if query.sort.is_empty() => self.ranked(asked, search).await?,
+            _ => {
+                let statement = list::Statement::build(dialect, asked, &self.cursors)?;
+                let body = |row: &Row| text_length(row, 1);
+                let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
+                statement.page(&found, cut, &self.cursors)?
+            }
+        };
         if query.count != Counting::None {
-            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
-            page.count = count::count(&self.database, all, query.count).await?;
+            page.count = count::count(&self.database, asked.rows(dialect)?, query.count).await?;
         }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
-        page.items = shown.collect::<Result<_>>()?;
+        let shown = shown.collect::<Result<_>>()?;
+        page.items = self.arranged(&Reading { caller, collection, known: &known, now }, shown, fields, expand).await?;
         Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn export(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ExportQuery,
+    ) -> Result<Snapshot<DocumentPages>> {
+        self.pages(caller, collection, query).await
+    }
+
+    async fn import(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        lines: NdjsonStream,
+        options: ImportOptions,
+    ) -> Result<ImportReport> {
+        self.take_in(caller, collection, lines, options).await
     }
 
     async fn aggregate(
@@ -275,6 +334,7 @@ impl Collections for SqlCollections {
             .await?;
         self.rebuild(caller.tenant(), collection).await?;
         self.configurations.forget(caller.tenant(), collection);
+        self.words_work.notify_one();
         self.configurations.info(caller.tenant(), collection).await
     }
 
@@ -295,6 +355,9 @@ impl Collections for SqlCollections {
 fn may_list(configured: &Configured, caller: &Caller, query: &ListQuery) -> Result<()> {
     if let Some(filter) = &query.filter {
         configured.may_ask(caller, filter)?;
+    }
+    if let Some(fields) = &query.fields {
+        configured.may_select(caller, fields)?;
     }
     query.sort.iter().try_for_each(|key| configured.may_name(caller, &key.field, "sort"))
 }

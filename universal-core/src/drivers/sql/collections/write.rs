@@ -8,7 +8,7 @@ use crate::{
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     drivers::sql::{
-        collections::{beside, cascade, configurations::Known, rows},
+        collections::{beside, cascade, configurations::Known, references::members, rows},
         feed::Recorded,
         write::Write,
     },
@@ -38,6 +38,22 @@ impl<'a> Author<'a> {
     pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
     }
+
+    /// What will be stored after the host's hooks had their say.
+    async fn before_store<'d>(
+        &self,
+        write: &mut Write<'_>,
+        before: Option<&Document>,
+        decided: Decided<'d>,
+    ) -> Result<Decided<'d>> {
+        match &self.known.hooks {
+            Some(hooks) => {
+                let by = (self.caller, &*self.known.configured);
+                hooks.before_store(write, by, before, decided).await
+            }
+            None => Ok(decided),
+        }
+    }
 }
 
 /// Does one write of one document inside `write`'s transaction.
@@ -50,6 +66,7 @@ pub(super) async fn apply(write: &mut Write<'_>, author: Author<'_>, operation: 
         DocumentWrite::Patch { collection, id, patch, precondition } => {
             let current = write.lock_document(author.tenant(), collection, id).await?;
             let decided = decide::patch(&author.writing(), current.as_ref(), patch, precondition)?;
+            let decided = author.before_store(write, current.as_ref(), decided).await?;
             update(write, author, current.as_ref(), decided).await?
         }
         DocumentWrite::Delete { collection, id, precondition } => {
@@ -73,6 +90,7 @@ async fn create(
     document: &NewDocument,
 ) -> Result<Written> {
     let decided = decide::create(&author.writing(), collection, document)?;
+    let decided = author.before_store(write, None, decided).await?;
     match insert(write, author, decided).await? {
         Some(created) => Ok(Written::Created(created)),
         None => Err(decide::taken()),
@@ -88,6 +106,7 @@ async fn replace(
     for _ in 0..LOOKS {
         let current = write.lock_document(author.tenant(), collection, id).await?;
         let decided = decide::replace(&author.writing(), (collection, id), current.as_ref(), body, precondition)?;
+        let decided = author.before_store(write, current.as_ref(), decided).await?;
         if current.is_some() {
             return update(write, author, current.as_ref(), decided).await;
         }
@@ -95,17 +114,28 @@ async fn replace(
         if let Some(created) = insert(write, author, decided).await? {
             return Ok(Written::Created(created));
         }
+        if author.known.hooks.is_some() {
+            // What they did cannot be undone alone: the whole write is done again.
+            break;
+        }
     }
-    Err(Error::new(ErrorKind::Busy, "write-conflict", "the document is created and deleted all the time; try again"))
+    Err(Error::new(ErrorKind::Busy, WRITE_CONFLICT, "the document is created and deleted all the time; try again"))
 }
 
+/// The code of a write that met others of the same document and may succeed when it is done again.
+pub(super) const WRITE_CONFLICT: &str = "write-conflict";
+
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    decided: Decided<'_>,
+) -> Result<Option<Document>> {
     beside::check(write, author, None, &decided).await?;
     let Decided { document, members, .. } = decided;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
-         VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
     let mut values = rows::key(author.tenant(), &document.collection, &document.id);
@@ -113,15 +143,17 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
+    values.push(document.updated_at.as_micros().into());
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    write.store_words(author.tenant(), &author.known.configured, &document, &members).await?;
+    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     beside::created(write, author, &document, &members).await?;
     Ok(Some(document))
 }
 
-async fn update(
+pub(super) async fn update(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,
@@ -139,6 +171,7 @@ async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
+    write.store_words(author.tenant(), &author.known.configured, after, &decided.members).await?;
     record(write, author, Operation::Update, current, Some(after), after.updated_at).await?;
     beside::changed(write, author, current, &decided).await?;
     Ok(Written::Updated(decided.document))
@@ -162,7 +195,7 @@ pub(super) async fn delete_with(
 ) -> Result<usize> {
     let referring = cascade::referring(write, author, current, spared).await?;
     for doomed in &referring {
-        let known = author.known.of(&doomed.configured);
+        let known = author.known.of(&doomed.configured, doomed.hooks.clone());
         remove(write, Author { known: &known, ..author }, &doomed.document).await?;
     }
     remove(write, author, current).await?;
@@ -170,8 +203,14 @@ pub(super) async fn delete_with(
 }
 
 async fn remove(write: &mut Write<'_>, author: Author<'_>, current: &Document) -> Result<()> {
+    if let Some(hooks) = &author.known.hooks {
+        hooks.before_delete(write, author.caller, current).await?;
+    }
     let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
     expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+    }
     record(write, author, Operation::Delete, Some(current), None, author.now).await?;
     beside::removed(write, author, current).await
 }
@@ -188,8 +227,12 @@ pub(super) async fn move_to(
         values.push(to.as_str().into());
         write.execute(sql, values).await?;
     }
-    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
     let moved = Document { collection: to.clone(), ..current.clone() };
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+        write.store_words(author.tenant(), &author.known.configured, &moved, &members(current)?).await?;
+    }
+    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
     record(write, author, Operation::Create, None, Some(&moved), author.now).await
 }
 

@@ -3,7 +3,9 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, expiries, heads, idempotency, jobs, references, settings, spine, storage};
+use crate::drivers::sql::migration::{
+    auth, consumers, expiries, heads, idempotency, jobs, references, search, settings, spine, storage,
+};
 
 /// All steps, oldest first.
 ///
@@ -31,6 +33,8 @@ impl MigratorTrait for Migrator {
             Box::new(idempotency::STEP),
             Box::new(references::STEP),
             Box::new(expiries::STEP),
+            Box::new(search::STEP),
+            Box::new(consumers::STEP),
         ]
     }
 

@@ -5,12 +5,14 @@
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
 mod auth;
+mod consumers;
 mod expiries;
 mod heads;
 mod idempotency;
 mod jobs;
 mod migrator;
 mod references;
+mod search;
 mod settings;
 mod spine;
 mod step;
