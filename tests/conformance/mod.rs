@@ -2,6 +2,7 @@
 
 mod auth;
 mod collections;
+mod indexes;
 mod lifecycle;
 mod reads;
 mod realtime;

@@ -6,7 +6,10 @@
 use std::{fs, process::Stdio};
 
 use tokio::process::Command;
-use universal_tests::{environment::repository, server::Server};
+use universal_tests::{
+    environment::repository,
+    server::{ADMIN_EMAIL, ADMIN_PASSWORD, Server},
+};
 
 use super::readme::matches;
 
@@ -43,6 +46,7 @@ async fn the_sessions_of_the_pages_pass_as_printed() {
         let output = Command::new("bash")
             .args(["-euo", "pipefail", "-c", &script.replace(":8080", &format!(":{}", server.port()))])
             .current_dir(folder.path())
+            .envs([("UNIVERSAL_ADMIN_EMAIL", ADMIN_EMAIL), ("UNIVERSAL_ADMIN_PASSWORD", ADMIN_PASSWORD)])
             .stdin(Stdio::null())
             .output()
             .await

@@ -4,7 +4,8 @@ use universal_tests::server::Server;
 
 use super::{
     case::{Case, Scene, faults, outcome},
-    cases_auth, cases_documents, cases_realtime, cases_requests, cases_storage, cases_transfer, cases_writes,
+    cases_auth, cases_documents, cases_reads, cases_realtime, cases_requests, cases_storage, cases_transfer,
+    cases_writes,
 };
 
 async fn refused_alike(cases: &[Case]) {
@@ -19,7 +20,9 @@ async fn refused_alike(cases: &[Case]) {
             match scene.user.try_send((case.request)(&scene)).await {
                 Ok(answer) => {
                     wrong.extend(
-                        faults(case, &answer).iter().map(|fault| format!("{database}, {}: {fault}", case.name)),
+                        faults((case.status, case.code), case.place, &answer)
+                            .iter()
+                            .map(|fault| format!("{database}, {}: {fault}", case.name)),
                     );
                     seen.push(outcome(&answer));
                 }
@@ -59,6 +62,27 @@ async fn requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn transfer() {
     refused_alike(cases_transfer::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads() {
+    let (sqlite, postgres) = tokio::join!(Server::sqlite(), Server::postgres());
+    let (sqlite, postgres) = (sqlite.client().someone().await, postgres.client().someone().await);
+    let mut wrong = Vec::new();
+    for read in cases_reads::CASES {
+        let mut outcomes = Vec::new();
+        for client in [&sqlite, &postgres] {
+            let answer = client.read(read.path).await;
+            wrong.extend(
+                faults((400, read.code), read.place, &answer).iter().map(|fault| format!("{}: {fault}", read.name)),
+            );
+            outcomes.push(outcome(&answer));
+        }
+        if outcomes[0] != outcomes[1] {
+            wrong.push(format!("{}: SQLite answers {}\n    and PostgreSQL {}", read.name, outcomes[0], outcomes[1]));
+        }
+    }
+    assert!(wrong.is_empty(), "of {} cases:\n{}", cases_reads::CASES.len(), wrong.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,11 +76,11 @@ impl Place {
 }
 
 /// A problem as it must be; what is wrong with it otherwise.
-pub(super) fn faults(case: &Case, answer: &Answer) -> Vec<String> {
+pub(super) fn faults((status, code): (u16, &str), place: Place, answer: &Answer) -> Vec<String> {
     let mut faults = Vec::new();
     let text = answer.text();
-    if answer.status != case.status {
-        faults.push(format!("status {} instead of {}", answer.status, case.status));
+    if answer.status != status {
+        faults.push(format!("status {} instead of {}", answer.status, status));
     }
     if answer.header("content-type") != "application/problem+json" {
         faults.push(format!("content type `{}`", answer.header("content-type")));
@@ -89,14 +89,14 @@ pub(super) fn faults(case: &Case, answer: &Answer) -> Vec<String> {
         faults.push(format!("not JSON: {text}"));
         return faults;
     };
-    if problem["code"] != case.code {
-        faults.push(format!("code {} instead of {}", problem["code"], case.code));
+    if problem["code"] != code {
+        faults.push(format!("code {} instead of {}", problem["code"], code));
     }
-    if problem["status"] != case.status {
+    if problem["status"] != status {
         faults.push(format!("the body says status {}", problem["status"]));
     }
-    if !case.place.found(&problem) {
-        faults.push(format!("no {:?} in {}", case.place, problem["errors"]));
+    if !place.found(&problem) {
+        faults.push(format!("no {place:?} in {}", problem["errors"]));
     }
     if problem["detail"].as_str().unwrap_or_default().is_empty()
         || problem["instance"].as_str().unwrap_or_default().is_empty()

@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     hooks::{AfterHook, BeforeHook, HostHooks, Lender},
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
-    realtime::{Bus, Committed, Consumer as _, Feed, Positions},
+    realtime::{Bus, Committed, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
@@ -257,6 +257,7 @@ impl Builder {
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
         let maintenance = Arc::clone(&collections) as Arc<dyn Maintenance>;
         tasks.spawn(upkeep::run_collections(Arc::clone(&maintenance), stop.clone()));
+        tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
 
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 

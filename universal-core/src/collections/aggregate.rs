@@ -11,6 +11,7 @@ use crate::{
     },
     error::{Error, Result},
     expr::{Expression, Field},
+    json::members_to_text,
 };
 
 /// How many fields documents are grouped by at most.
@@ -279,11 +280,14 @@ impl Aggregates {
         Self { groups, more }
     }
 
-    /// `{"groups": […], "more": false}`.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        let groups: Vec<Value> = self.groups.iter().map(Group::to_value).collect();
-        serde_json::json!({ "groups": groups, "more": self.more })
+    /// Writes `{"groups": […], "more": false}`.
+    pub fn write_json(&self, out: &mut String) {
+        out.push_str("{\"groups\":[");
+        for (at, group) in self.groups.iter().enumerate() {
+            out.push_str(if at > 0 { "," } else { "" });
+            group.write_json(out);
+        }
+        out.push_str(if self.more { "],\"more\":true}" } else { "],\"more\":false}" });
     }
 }
 
@@ -315,19 +319,22 @@ impl Group {
         }
     }
 
-    /// `{"key": {…}, "count": 2, "sum": {"price": 3}}`.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        let mut out = Map::new();
-        out.insert("key".to_owned(), Value::Object(self.key.clone()));
-        out.insert("count".to_owned(), self.count.into());
-        for (metric, value) in &self.metrics {
-            let Some(field) = metric.field() else { continue };
-            let of_name = out.entry(metric.name()).or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(of_name) = of_name {
-                of_name.insert(label(field), value.clone());
+    /// Writes `{"key": {…}, "count": 2, "sum": {"price": 3}}`, metrics in the order of the query.
+    pub fn write_json(&self, out: &mut String) {
+        out.push_str("{\"key\":");
+        out.push_str(&members_to_text(&self.key));
+        out.push_str(&format!(",\"count\":{}", self.count));
+        let mut names: Vec<&str> = Vec::new();
+        for (metric, _) in &self.metrics {
+            if !names.contains(&metric.name()) {
+                names.push(metric.name());
             }
         }
-        Value::Object(out)
+        for name in names {
+            let of_name = self.metrics.iter().filter(|(metric, _)| metric.name() == name);
+            let of_name = of_name.filter_map(|(metric, value)| Some((label(metric.field()?), value.clone())));
+            out.push_str(&format!(",\"{name}\":{}", members_to_text(&of_name.collect())));
+        }
+        out.push('}');
     }
 }

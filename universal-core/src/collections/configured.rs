@@ -11,6 +11,7 @@ use crate::{
         document::Document,
         expiry::Expiry,
         fields::Fields,
+        index::{Index, MAX_INDEXES, parse_fields},
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
@@ -48,6 +49,8 @@ pub struct Configured {
     expiry: Option<Expiry>,
     state: CollectionState,
     searchable: Option<Searchable>,
+    /// The indexes that writes maintain.
+    indexes: Vec<Index>,
 }
 
 impl Configured {
@@ -76,6 +79,7 @@ impl Configured {
                 .into_iter()
                 .map(|(path, value)| (path, *value))
                 .collect(),
+            indexes: check_indexes(&settings)?,
             references: by_path("references", &settings.references)?
                 .into_iter()
                 .zip(settings.references.keys())
@@ -112,6 +116,7 @@ impl Configured {
             server_set: Vec::new(),
             references: Vec::new(),
             searchable: None,
+            indexes: Vec::new(),
             expiry: None,
             state: CollectionState::Active,
         }
@@ -137,6 +142,23 @@ impl Configured {
             CollectionState::Active | CollectionState::Building => Ok(()),
             CollectionState::Dropping | CollectionState::Renaming => Err(closed()),
         }
+    }
+
+    /// The same with its indexes as the database has them.
+    pub(crate) fn with_indexes(mut self, indexes: Vec<Index>) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// The indexes that writes maintain.
+    pub(crate) fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
+    /// Whether `caller` may not see a field of an index.
+    pub(crate) fn hides(&self, caller: &Caller, index: &Index) -> bool {
+        let hidden = self.hidden_from(caller);
+        index.fields.iter().any(|part| hidden.iter().any(|path| path.touches(&part.field)))
     }
 
     /// The rule of an action.
@@ -166,7 +188,11 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.searchable.is_none() && self.expiry.is_none() && !self.binds_references() && self.takes_writes().is_ok()
+        self.searchable.is_none()
+            && self.indexes.is_empty()
+            && self.expiry.is_none()
+            && !self.binds_references()
+            && self.takes_writes().is_ok()
     }
 
     /// When documents expire, if they do.
@@ -181,7 +207,9 @@ impl Configured {
 
     /// Whether a change must know the members before it, for what is written beside the document.
     pub(crate) fn compares_members(&self) -> bool {
-        self.binds_references() || self.expiry.as_ref().is_some_and(Expiry::asks_for_members)
+        !self.indexes.is_empty()
+            || self.binds_references()
+            || self.expiry.as_ref().is_some_and(Expiry::asks_for_members)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
@@ -361,7 +389,7 @@ impl Configured {
     /// Whether an update must know the members of the document before it.
     pub(crate) fn looks_back(&self, caller: &Caller) -> bool {
         !self.server_set.is_empty()
-            || (!caller.bypasses_rules() && !(self.hidden.is_empty() && self.immutable.is_empty()))
+            || !(caller.bypasses_rules() || (self.hidden.is_empty() && self.immutable.is_empty()))
     }
 }
 
@@ -395,6 +423,24 @@ pub(crate) fn closed() -> Error {
     let message =
         "the collection is being dropped or renamed and takes no writes until that is done; look at its state";
     Error::new(ErrorKind::Conflict, "collection-closed", message)
+}
+
+/// Checks what indexes the settings ask for; which there are is the database's to say.
+fn check_indexes(settings: &CollectionSettings) -> Result<Vec<Index>> {
+    if settings.indexes.len() > MAX_INDEXES {
+        let message = format!("a collection has at most {MAX_INDEXES} indexes");
+        return Err(Error::invalid("invalid-index", message).with_field("/indexes"));
+    }
+    for (name, index) in &settings.indexes {
+        let place = format!("/indexes/{}", name.replace('~', "~0").replace('/', "~1"));
+        if CollectionName::new(name.clone()).is_err() {
+            let message =
+                "an index is named like a collection: lower-case letters, digits, `-` and `_`, first a letter";
+            return Err(Error::invalid("invalid-index", message).with_field(place));
+        }
+        parse_fields(&index.fields).map_err(|error| error.with_field(format!("{place}/fields")))?;
+    }
+    Ok(Vec::new())
 }
 
 fn too_many(setting: &str) -> Error {

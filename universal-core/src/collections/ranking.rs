@@ -1,6 +1,6 @@
 //! The first groups of an order, of groups that come in any order, in bounded memory.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use serde_json::Value;
 
@@ -17,8 +17,8 @@ const BYTES: usize = 8 * 1024 * 1024;
 
 /// The best groups that have come so far.
 #[derive(Debug)]
-pub(crate) struct Ranking<'q> {
-    query: &'q AggregateQuery,
+pub(crate) struct Ranking {
+    query: Arc<AggregateQuery>,
     limit: usize,
     held: Vec<Ranked>,
     bytes: usize,
@@ -44,9 +44,9 @@ struct Ranked {
     found: FoundGroup,
 }
 
-impl<'q> Ranking<'q> {
+impl Ranking {
     /// No group yet.
-    pub(crate) fn new(query: &'q AggregateQuery) -> Self {
+    pub(crate) fn new(query: Arc<AggregateQuery>) -> Self {
         let limit = usize::try_from(query.limit.get()).unwrap_or(usize::MAX);
         Self { query, limit, held: Vec::new(), bytes: 0, more: false }
     }
@@ -119,7 +119,7 @@ mod tests {
         FoundGroup { key: vec![Some(key.clone())], first: first.to_owned(), group, bytes }
     }
 
-    fn keys(ranking: Ranking<'_>) -> (Vec<Value>, bool) {
+    fn keys(ranking: Ranking) -> (Vec<Value>, bool) {
         let found = ranking.into_aggregates();
         (found.groups.into_iter().map(|group| group.key["k"].clone()).collect(), found.more)
     }
@@ -128,7 +128,7 @@ mod tests {
     fn the_first_of_the_order_remain_whatever_order_they_come_in() {
         let query = AggregateQuery::new().with_group("k").unwrap().with_sort("-count").unwrap();
         let query = query.with_limit(GroupLimit::new(3).unwrap());
-        let mut ranking = Ranking::new(&query);
+        let mut ranking = Ranking::new(Arc::new(query));
         for (key, count, first) in
             [(json!("b"), 1, "4"), (json!([1]), 2, "9"), (json!("a"), 1, "5"), (json!([2]), 2, "8"), (json!(7), 9, "1")]
         {
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn what_is_too_large_makes_no_hole() {
         let query = AggregateQuery::new().with_group("k").unwrap();
-        let mut ranking = Ranking::new(&query);
+        let mut ranking = Ranking::new(Arc::new(query));
         for n in [5, 1, 3, 2, 4] {
             ranking.offer(found(&json!(n), 1, "x", BYTES / 2));
         }

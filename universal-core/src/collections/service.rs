@@ -12,6 +12,8 @@ use crate::{
         command::{Command, Outcome},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
+        explain_rule::{ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
@@ -227,6 +229,19 @@ pub trait Collections: Send + Sync + fmt::Debug {
         options: ImportOptions,
     ) -> Result<ImportReport>;
 
+    /// How a list finds its rows, for administrators: which index it uses, for what, and why not the others. The list is
+    /// that of `asking`, or of `caller` itself.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator; what the list itself would refuse.
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation>;
+
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///
     /// # Errors
@@ -274,6 +289,13 @@ pub trait Collections: Send + Sync + fmt::Debug {
     /// has settings or documents, `collection-closed` while either is dropped or renamed otherwise; `Busy`
     /// `references-building` while documents are looked through for their references.
     async fn rename_collection(&self, caller: &Caller, from: &CollectionName, to: &CollectionName) -> Result<Progress>;
+
+    /// Says why a rule allows or refuses what somebody would do, for administrators. Nothing is done.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound` for a document that is not there; `Invalid` for an action without the
+    /// document that it is about, and for input that no document can be made of.
+    async fn explain_rule(&self, caller: &Caller, explain: ExplainRule) -> Result<RuleExplanation>;
 
     /// Creates a document.
     ///

@@ -50,6 +50,9 @@ pub struct CollectionSettings {
     /// When a document's time is over; the backend then deletes it, usually within a minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_to_live: Option<TimeToLive>,
+    /// Indexes by name; at most 16. A new one is built while reads and writes go on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, IndexSettings>,
 }
 
 /// The rules of a collection, each an expression. A rule that is not given is the owner rule: a signed-in caller may
@@ -151,6 +154,34 @@ pub enum OnDelete {
     Refuse,
     /// They are deleted in the same commit.
     Cascade,
+}
+
+/// An index: which fields, in which order, and whether their values are unique.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct IndexSettings {
+    /// One to four fields as in `sort`: `-priority`, `author.name`, `meta.owner`.
+    pub fields: Vec<String>,
+    /// Whether no two documents may have the same values. Documents in which one of them is missing or null are not
+    /// held to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unique: bool,
+}
+
+impl IndexSettings {
+    /// An index of these fields.
+    #[must_use]
+    pub fn on<F: Into<String>>(fields: impl IntoIterator<Item = F>) -> Self {
+        Self { fields: fields.into_iter().map(Into::into).collect(), unique: false }
+    }
+
+    /// The same, and no two documents may have the same values.
+    #[must_use]
+    pub fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
 }
 
 /// A value that the backend sets.
@@ -280,6 +311,13 @@ impl CollectionSettings {
         let references = binding.map(|(path, reference)| (path.as_str(), reference.collection.as_str()));
         (references.collect(), self.time_to_live.as_ref())
     }
+
+    /// With an index of this name.
+    #[must_use]
+    pub fn with_index(mut self, name: impl Into<String>, index: IndexSettings) -> Self {
+        self.indexes.insert(name.into(), index);
+        self
+    }
 }
 
 /// A collection and its settings, as an administrator sees them.
@@ -294,19 +332,63 @@ pub struct CollectionInfo {
     pub version: i64,
     /// What it is going through.
     pub state: CollectionState,
+    /// How far each index is; empty where many collections are listed.
+    pub indexes: Vec<IndexInfo>,
+}
+
+/// How far an index is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexInfo {
+    /// Its name.
+    pub name: String,
+    /// What can be done with it.
+    pub state: IndexState,
+    /// How many documents have been gone through to build it. Those written meanwhile are not counted.
+    pub documents: i64,
+    /// Why it could not be built.
+    pub reason: Option<String>,
+}
+
+impl IndexInfo {
+    /// For implementations.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: IndexState, documents: i64, reason: Option<String>) -> Self {
+        Self { name: name.into(), state, documents, reason }
+    }
+}
+
+/// What can be done with an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    /// Writes maintain it, the documents that were there before are being added; no list uses it yet.
+    Building,
+    /// It holds every document.
+    Ready,
+    /// It could not be built, because documents have the same values; nothing maintains it. To try again, store the
+    /// settings again.
+    Failed,
 }
 
 impl CollectionInfo {
     /// For implementations.
     #[must_use]
     pub fn new(name: crate::id::CollectionName, settings: CollectionSettings, version: i64) -> Self {
-        Self { name, settings, version, state: CollectionState::Active }
+        Self { name, settings, version, state: CollectionState::Active, indexes: Vec::new() }
     }
 
     /// The same, going through something.
     #[must_use]
     pub fn with_state(mut self, state: CollectionState) -> Self {
         self.state = state;
+        self
+    }
+
+    /// With how far its indexes are.
+    #[must_use]
+    pub fn with_indexes(mut self, indexes: Vec<IndexInfo>) -> Self {
+        self.indexes = indexes;
         self
     }
 }

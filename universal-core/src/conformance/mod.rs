@@ -6,6 +6,7 @@ mod expect;
 pub mod auth;
 pub mod case;
 pub mod collections;
+pub mod indexes;
 pub mod jobs;
 pub mod lifecycle;
 pub mod reads;

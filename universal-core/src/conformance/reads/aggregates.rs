@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{Fixture, collection, put, store, system, user};
+use super::scene::{Fixture, collection, put, shown_groups, store, system, user};
 use crate::{
     caller::Caller,
     collections::{AggregateQuery, GroupLimit},
@@ -34,7 +34,7 @@ type Build = Result<AggregateQuery, Error>;
 
 async fn groups(on: &Fixture, caller: &Caller, name: &CollectionName, query: Build) -> Result<Value, String> {
     let found = on.aggregate(caller, name, &query.map_err(failed)?).await.map_err(failed)?;
-    Ok(found.value.to_value())
+    shown_groups(&found.value)
 }
 
 /// The one group of all documents.

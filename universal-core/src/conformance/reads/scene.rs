@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     caller::{Caller, ROLE_ADMIN},
-    collections::{CollectionSettings, Collections, Document, ListQuery, NewDocument},
+    collections::{Aggregates, CollectionSettings, Collections, Document, ListQuery, NewDocument},
     conformance::expect::failed,
     id::{CollectionName, DocumentId, TenantId, UserId},
     json::Object,
@@ -32,6 +32,13 @@ pub(super) fn admin() -> Caller {
 
 pub(super) async fn configure(on: &Fixture, name: &CollectionName, settings: CollectionSettings) -> Result<(), String> {
     on.configure(&admin(), name, settings, None).await.map(|_| ()).map_err(failed)
+}
+
+/// Groups as an answer shows them.
+pub(super) fn shown_groups(groups: &Aggregates) -> Result<Value, String> {
+    let mut text = String::new();
+    groups.write_json(&mut text);
+    serde_json::from_str(&text).map_err(failed)
 }
 
 /// A document as an answer shows it.

@@ -1,5 +1,7 @@
 //! A database: reads from a pool, writes through [`Write`], signals after each commit.
 
+#[cfg(feature = "sqlite")]
+use std::sync::{Mutex, PoisonError};
 use std::{fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
@@ -119,14 +121,30 @@ impl Database {
         statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
     }
 
-    /// Each row of a query, outside any transaction.
-    pub(crate) async fn each(
+    /// What `take` makes of `state` with each row of a query, outside any transaction. No row but the current one is
+    /// held.
+    pub(crate) async fn fold<S: Send + 'static>(
         &self,
         sql: &str,
         values: Vec<Value>,
-        take: impl FnMut(Row) -> Result<()> + Send,
-    ) -> Result<()> {
-        statement::each(&self.0.connection, self.0.dialect, sql, values, take).await
+        mut state: S,
+        take: impl Fn(&mut S, &Row) -> Result<()> + Send + Sync + 'static,
+    ) -> Result<S> {
+        #[cfg(feature = "sqlite")]
+        if let Some(readers) = &self.0.readers {
+            // The reader's thread works on the state; when it has answered, nobody touches it any more.
+            let shared = Arc::new(Mutex::new(Some(state)));
+            let worked = Arc::clone(&shared);
+            let each = move |row: Row| match worked.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                Some(state) => take(state, &row),
+                None => Err(Error::internal("a query has no state to work on")),
+            };
+            readers.query(sql, values, Want::Each(Box::new(each))).await?;
+            let state = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+            return state.ok_or_else(|| Error::internal("a query lost what it worked on"));
+        }
+        statement::each(&self.0.connection, self.0.dialect, sql, values, |row| take(&mut state, &row)).await?;
+        Ok(state)
     }
 
     /// The first row of a query, outside any transaction.

@@ -1,7 +1,8 @@
-//! Administration: `/admin/collections`.
+//! Administration: `/admin/collections`, `/admin/rules`.
 
 mod collections;
 mod lifecycle;
+mod rules;
 
 use universal_core::collections::Collections;
 
@@ -24,6 +25,12 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
     .access(Access::Admin),
     Route::post("/admin/collections/{name}/rename", "admin.collections.rename", |service, cx| {
         Box::pin(lifecycle::rename(service, cx))
+    })
+    .access(Access::Admin),
+    Route::post("/admin/rules/explain", "admin.rules.explain", |service, cx| Box::pin(rules::explain(service, cx)))
+        .access(Access::Admin),
+    Route::post("/admin/collections/{name}/explain", "admin.collections.explain", |service, cx| {
+        Box::pin(collections::explain(service, cx))
     })
     .access(Access::Admin),
 ];

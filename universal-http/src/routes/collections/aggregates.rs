@@ -35,7 +35,9 @@ pub(crate) async fn aggregate(service: Arc<dyn Collections>, cx: Context) -> Res
     }
     query.finish()?;
     let found = service.aggregate(cx.caller(), &collection, &asked).await?;
-    answer::with_cursor(response::json(StatusCode::OK, &found.value.to_value())?, Some(&found.cursor))
+    let mut text = String::new();
+    found.value.write_json(&mut text);
+    answer::with_cursor(response::json_text(StatusCode::OK, text), Some(&found.cursor))
 }
 
 /// `GET /db/{collection}/_distinct?field=&filter=&limit=`

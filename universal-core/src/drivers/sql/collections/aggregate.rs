@@ -1,5 +1,7 @@
 //! Aggregates: the groups of a selection as one statement.
 
+use std::sync::Arc;
+
 use sea_orm::Value;
 use serde_json::{Map, Value as Json};
 
@@ -39,29 +41,27 @@ pub(super) async fn distinct(database: &Database, selection: Selection, query: &
     Ok(Distinct::new(found.into_iter().filter_map(|found| found.key.into_iter().next()?).collect(), more))
 }
 
-async fn ranked<'q>(database: &Database, selection: Selection, query: &'q AggregateQuery) -> Result<Ranking<'q>> {
-    let statement = Statement::build(selection, query);
-    let mut ranking = Ranking::new(query);
-    database
-        .each(&statement.sql, statement.values.clone(), |row| {
-            ranking.offer(statement.group(&row)?);
-            Ok(())
-        })
-        .await?;
-    Ok(ranking)
+async fn ranked(database: &Database, selection: Selection, query: &AggregateQuery) -> Result<Ranking> {
+    let query = Arc::new(query.clone());
+    let (statement, sql, values) = Statement::build(selection, Arc::clone(&query));
+    let state = (statement, Ranking::new(query));
+    let take = |(statement, ranking): &mut (Statement, Ranking), row: &Row| {
+        ranking.offer(statement.group(row)?);
+        Ok(())
+    };
+    Ok(database.fold(&sql, values, state, take).await?.1)
 }
 
-struct Statement<'q> {
+/// How the rows of the statement are read.
+struct Statement {
     dialect: Dialect,
-    query: &'q AggregateQuery,
+    query: Arc<AggregateQuery>,
     /// The fields that metrics ask for, each once, with what is wanted of it.
-    measured: Vec<(&'q Field, Wanted)>,
-    sql: String,
-    values: Vec<Value>,
+    measured: Vec<(Field, Wanted)>,
 }
 
-impl<'q> Statement<'q> {
-    fn build(mut selection: Selection, query: &'q AggregateQuery) -> Self {
+impl Statement {
+    fn build(mut selection: Selection, query: Arc<AggregateQuery>) -> (Self, String, Vec<Value>) {
         let dialect = selection.dialect();
         let measured = measured(&query.select);
         let rows = selection.rows();
@@ -86,7 +86,7 @@ impl<'q> Statement<'q> {
         let by = if names.is_empty() { String::new() } else { format!(" GROUP BY {}", names.join(", ")) };
         let (outer, inner) = (outer.join(", "), inner.join(", "));
         let sql = format!("SELECT {outer} FROM (SELECT {inner}{rows}) AS selected{by}");
-        Self { dialect, query, measured, sql, values: selection.values() }
+        (Self { dialect, query, measured }, sql, selection.values())
     }
 
     /// The group in a row.
@@ -110,7 +110,7 @@ impl<'q> Statement<'q> {
         let found = found?;
         let mut metrics = Vec::new();
         for metric in self.query.select.iter().filter(|metric| **metric != Metric::Count) {
-            let place = self.measured.iter().position(|(field, _)| Some(*field) == metric.field());
+            let place = self.measured.iter().position(|(field, _)| Some(field) == metric.field());
             let measured = place.and_then(|place| found.get(place)).cloned().unwrap_or_default();
             let value = shown_metric(metric, measured);
             bytes += value.as_str().map_or(16, str::len);
@@ -127,12 +127,12 @@ impl<'q> Statement<'q> {
     }
 }
 
-fn measured(select: &[Metric]) -> Vec<(&Field, Wanted)> {
-    let mut measured: Vec<(&Field, Wanted)> = Vec::new();
+fn measured(select: &[Metric]) -> Vec<(Field, Wanted)> {
+    let mut measured: Vec<(Field, Wanted)> = Vec::new();
     for metric in select {
         let Some(field) = metric.field() else { continue };
-        let at = measured.iter().position(|(known, _)| *known == field).unwrap_or_else(|| {
-            measured.push((field, Wanted::default()));
+        let at = measured.iter().position(|(known, _)| known == field).unwrap_or_else(|| {
+            measured.push((field.clone(), Wanted::default()));
             measured.len() - 1
         });
         let Some((_, wanted)) = measured.get_mut(at) else { continue };

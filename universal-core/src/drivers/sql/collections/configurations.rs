@@ -24,6 +24,7 @@ use crate::{
         collections::{
             hooks::{CollectionHooks, Hooks},
             inbound::{Inbound, REFERRING},
+            indexes,
         },
         connection::Database,
         statement::{Row, column},
@@ -50,6 +51,8 @@ pub(super) struct Known {
     pub(super) tenant_version: i64,
     /// What the host does with each write of the collection.
     pub(super) hooks: Option<Arc<CollectionHooks>>,
+    /// How often an index of the tenant had its first text cut by then.
+    cut_version: i64,
     seen: Instant,
 }
 
@@ -110,31 +113,42 @@ impl SqlConfigurations {
         }
     }
 
+    /// The same for lists, which also need to know whether the order of an index is that of its values.
+    pub(super) async fn at_versions(
+        &self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        (tenant_version, cut_version): (i64, i64),
+    ) -> Result<Known> {
+        let known = self.at_version(tenant, collection, tenant_version).await?;
+        if known.cut_version >= cut_version { Ok(known) } else { self.read(tenant, collection).await }
+    }
+
     /// The settings as they are now.
     pub(super) async fn read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Known> {
         let seen = Instant::now();
-        let (tenant_version, configured) = self.load(tenant, collection).await?;
+        let (tenant_version, cut_version, configured) = self.load(tenant, collection).await?;
         let inbound = self.inbound(tenant, tenant_version).await?;
         let hooks = match self.remembered(tenant, collection) {
             Some(known) => known.hooks,
             None => self.hooks.of(&self.database, collection),
         };
-        let known = Known { configured, inbound, tenant_version, hooks, seen };
+        let known = Known { configured, inbound, tenant_version, cut_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)
     }
 
-    /// The tenant's version and the settings of a collection, which belong together.
-    async fn load(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(i64, Arc<Configured>)> {
-        let row = self.database.one(LOAD, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let row = row.ok_or_else(unknown_tenant)?;
-        let tenant_version: i64 = column(&row, 0)?;
+    /// The tenant's versions and the settings of a collection, which belong together.
+    async fn load(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(i64, i64, Arc<Configured>)> {
+        let rows = self.database.all(LOAD, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
+        let row = rows.first().ok_or_else(unknown_tenant)?;
+        let versions: (i64, i64) = (column(row, 0)?, column(row, 1)?);
         let configured = match self.remembered(tenant, collection) {
-            Some(known) if known.tenant_version == tenant_version => known.configured,
-            _ => Arc::new(self.compile(&row)?),
+            Some(known) if (known.tenant_version, known.cut_version) == versions => known.configured,
+            _ => Arc::new(self.compile(row)?.with_indexes(indexes::loaded(&rows, 5)?)),
         };
-        Ok((tenant_version, configured))
+        Ok((versions.0, versions.1, configured))
     }
 
     /// Which collections refer to which. What is read here may be newer than `tenant_version`; the statement that
@@ -151,7 +165,7 @@ impl SqlConfigurations {
         let mut found = Inbound::default();
         for row in self.database.all(REFERRING, vec![tenant.as_str().into()]).await? {
             let collection = CollectionName::trusted(column::<String>(&row, 0)?);
-            let (_, configured) = self.load(tenant, &collection).await?;
+            let (_, _, configured) = self.load(tenant, &collection).await?;
             found.add(&collection, &configured, self.hooks.of(&self.database, &collection).as_ref());
         }
         let found = Arc::new(found);
@@ -161,10 +175,10 @@ impl SqlConfigurations {
     }
 
     fn compile(&self, row: &Row) -> Result<Configured> {
-        let Some(text) = column::<Option<String>>(row, 1)? else {
+        let Some(text) = column::<Option<String>>(row, 2)? else {
             return Ok(Configured::unconfigured(self.undeclared_denied));
         };
-        let (version, state) = (column(row, 2)?, CollectionState::stored(&column::<String>(row, 3)?)?);
+        let (version, state) = (column(row, 3)?, CollectionState::stored(&column::<String>(row, 4)?)?);
         // A row without a version is one of a collection that nobody has configured and that is dropped or renamed.
         if version == 0 {
             return Ok(Configured::unconfigured(self.undeclared_denied).with_state(state));
@@ -183,7 +197,8 @@ impl SqlConfigurations {
         let known = self.read(tenant, collection).await?;
         let configured = &known.configured;
         let info = CollectionInfo::new(collection.clone(), configured.settings.clone(), configured.version);
-        Ok(info.with_state(configured.state()))
+        let states = indexes::states(&self.database, tenant, collection).await?;
+        Ok(info.with_state(configured.state()).with_indexes(states))
     }
 
     /// All collections that were configured or hold documents, in the order of their names.
@@ -227,10 +242,10 @@ impl Write<'_> {
         now: crate::clock::Timestamp,
     ) -> Result<i64> {
         let text = serde_json::to_string(settings).map_err(Error::internal)?;
+        let lock = format!("{}{}", indexes::LOCK_ALL, self.dialect().for_update());
+        self.all(&lock, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
         // The tenant's row first: changes of settings in one tenant wait for one another.
-        if self.execute(RAISE, vec![tenant.as_str().into()]).await? == 0 {
-            return Err(unknown_tenant());
-        }
+        let raised = self.one(RAISE, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let stored = self.one(STORED, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
         let mut version = 0_i64;
         let mut before = CollectionSettings::default();
@@ -257,6 +272,7 @@ impl Write<'_> {
             self.begin_rebuild(tenant, collection).await?;
         }
         self.reconcile_search(tenant, collection, (stored.is_some().then_some(&before), settings)).await?;
+        self.reconcile_indexes(tenant, collection, (settings, column(&raised, 0)?), now).await?;
         Ok(version + 1)
     }
 }
@@ -271,15 +287,19 @@ pub(super) fn unknown_tenant() -> Error {
     Error::not_found("tenant-not-found", "there is no such tenant")
 }
 
-const LOAD: &str = "SELECT t.settings_version, c.settings, c.version,
-        CASE WHEN c.state = 'active' AND b.collection IS NOT NULL THEN 'building' ELSE c.state END
+/// One row, or one for each index that writes maintain.
+const LOAD: &str = "SELECT t.settings_version, t.cut_version, c.settings, c.version,
+        CASE WHEN c.state = 'active' AND b.collection IS NOT NULL THEN 'building' ELSE c.state END,
+        i.id, i.name, i.fields, i.is_unique, i.state, i.is_cut
     FROM universal_tenants t
     LEFT JOIN universal_collections c ON c.tenant_id = t.id AND c.name = $2
     LEFT JOIN universal_rebuilds b ON b.tenant_id = t.id AND b.collection = $2
-    WHERE t.id = $1";
+    LEFT JOIN universal_indexes i ON i.tenant_id = t.id AND i.collection = $2 AND i.state IN ('building', 'ready')
+    WHERE t.id = $1 ORDER BY i.id";
 
-/// Raises the tenant's version: whoever decided by what was before it decides anew.
-pub(super) const RAISE: &str = "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1";
+/// Whoever decided by older settings notices that they changed.
+pub(super) const RAISE: &str =
+    "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1 RETURNING settings_version";
 
 const STORED: &str = "SELECT version, settings, state FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 

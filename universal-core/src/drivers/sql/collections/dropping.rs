@@ -14,6 +14,7 @@ use crate::{
             cascade::{REFERENCED, building},
             configurations::{Known, RAISE, unknown_tenant},
             inbound::Referrer,
+            indexes,
             rebuild::key,
             rows,
             service::SqlCollections,
@@ -35,17 +36,20 @@ pub(super) const STEPS: u32 = 100;
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Write<'_> {
-    /// Raises the tenant's version and answers the state of a collection, if it has settings or goes through something.
+    /// Raises the tenant's version and answers it, and the state of a collection, if it has settings or goes through
+    /// something.
     pub(super) async fn state_to_change(
         &mut self,
         tenant: &TenantId,
         collection: &CollectionName,
-    ) -> Result<Option<CollectionState>> {
-        if self.execute(RAISE, vec![tenant.as_str().into()]).await? == 0 {
-            return Err(unknown_tenant());
-        }
+    ) -> Result<(i64, Option<CollectionState>)> {
+        // Whoever changes settings locks the rows of indexes first and the tenant's row then.
+        let lock = format!("{}{}", indexes::LOCK_ALL, self.dialect().for_update());
+        self.all(&lock, key(tenant, collection)).await?;
+        let raised = self.one(RAISE, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let row = self.one(STATE, key(tenant, collection)).await?;
-        row.map(|row| CollectionState::stored(&column::<String>(&row, 0)?)).transpose()
+        let state = row.map(|row| CollectionState::stored(&column::<String>(&row, 0)?)).transpose()?;
+        Ok((column(&raised, 0)?, state))
     }
 
     /// Whether a collection holds any document.
@@ -73,7 +77,7 @@ impl Write<'_> {
         referrers: &[Referrer],
         now: crate::clock::Timestamp,
     ) -> Result<()> {
-        match self.state_to_change(tenant, collection).await? {
+        match self.state_to_change(tenant, collection).await?.1 {
             Some(CollectionState::Dropping) => return Ok(()),
             Some(CollectionState::Renaming) => return Err(closed()),
             Some(_) => {}
@@ -112,11 +116,19 @@ impl Write<'_> {
         Ok(found.len() == BATCH)
     }
 
-    /// Removes what is left of a collection without documents. Index definitions and entries go here as well.
-    async fn finish_drop(&mut self, tenant: &TenantId, collection: &CollectionName) -> Result<()> {
-        if self.state_to_change(tenant, collection).await? != Some(CollectionState::Dropping) {
+    /// Removes what is left of a collection without documents. Its indexes are taken away in steps.
+    async fn finish_drop(
+        &mut self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        now: crate::clock::Timestamp,
+    ) -> Result<()> {
+        let (version, state) = self.state_to_change(tenant, collection).await?;
+        if state != Some(CollectionState::Dropping) {
             return Ok(());
         }
+        let nothing = CollectionSettings::default();
+        self.reconcile_indexes(tenant, collection, (&nothing, version), now).await?;
         for sql in LEFT {
             self.execute(sql, key(tenant, collection)).await?;
         }
@@ -124,7 +136,7 @@ impl Write<'_> {
     }
 
     async fn reopen(&mut self, tenant: &TenantId, collection: &CollectionName) -> Result<()> {
-        self.execute(RAISE, vec![tenant.as_str().into()]).await?;
+        self.one(RAISE, vec![tenant.as_str().into()]).await?;
         self.execute(UNHOLD, key(tenant, collection)).await?;
         self.execute(REOPEN, key(tenant, collection)).await.map(|_| ())
     }
@@ -161,13 +173,14 @@ impl SqlCollections {
             match self.drop_step(caller, collection, known).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let key = (tenant.clone(), collection.clone());
+                    let (key, now) = ((tenant.clone(), collection.clone()), self.clock.now());
                     self.database
                         .write(move |write| {
                             let key = key.clone();
-                            Box::pin(async move { write.finish_drop(&key.0, &key.1).await })
+                            Box::pin(async move { write.finish_drop(&key.0, &key.1, now).await })
                         })
                         .await?;
+                    self.index_work.notify_one();
                     self.configurations.forget(tenant, collection);
                     return Ok(Progress::Done);
                 }

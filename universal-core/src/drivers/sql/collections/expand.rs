@@ -21,7 +21,7 @@ use crate::{
     },
     drivers::sql::{
         collections::{configurations::Known, rows, service::SqlCollections},
-        statement::{Row, column},
+        statement::{Row, text_length},
     },
     error::{Error, ErrorKind, Result},
     id::CollectionName,
@@ -140,7 +140,7 @@ impl SqlCollections {
         );
         let ids = serde_json::to_string(ids).map_err(Error::internal)?;
         let values = vec![reading.caller.tenant().as_str().into(), step.collection.as_str().into(), ids.into()];
-        let size = |row: &Row| column::<String>(row, 1).map(|body| body.len());
+        let size = |row: &Row| text_length(row, 1);
         let (rows, cut) = self.database.some(&sql, values, MOST_BYTES, size).await?;
         if cut {
             return Err(too_large());

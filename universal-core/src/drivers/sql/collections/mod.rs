@@ -3,6 +3,7 @@
 mod aggregate;
 mod batch;
 mod beside;
+mod build;
 mod build_words;
 mod cascade;
 #[cfg(feature = "postgres")]
@@ -11,6 +12,7 @@ mod commit;
 mod configurations;
 mod count;
 mod dropping;
+mod entries;
 mod expand;
 mod expiries;
 mod export;
@@ -19,6 +21,7 @@ mod import;
 mod import_whole;
 mod in_flight;
 mod inbound;
+mod indexes;
 mod kept_answers;
 mod list;
 mod maintenance;
@@ -35,6 +38,8 @@ mod search;
 mod selection;
 mod service;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use configurations::SqlConfigurations;

@@ -57,7 +57,7 @@ impl Write<'_> {
             "waiting" | "clearing" => self.clear(tenant, collection).await,
             "filling" => self.fill(tenant, collection, &after).await,
             "done" => {
-                self.execute(RAISE, vec![tenant.as_str().into()]).await?;
+                self.one(RAISE, vec![tenant.as_str().into()]).await?;
                 self.execute(FORGET, key(tenant, collection)).await?;
                 Ok(Step::Done)
             }

@@ -46,7 +46,7 @@ impl Write<'_> {
         (from, to): (&CollectionName, &CollectionName),
         now: Timestamp,
     ) -> Result<()> {
-        match self.state_to_change(tenant, from).await? {
+        match self.state_to_change(tenant, from).await?.1 {
             Some(CollectionState::Renaming) => return self.same_rename(tenant, from, to).await,
             Some(CollectionState::Dropping) => return Err(closed()),
             Some(_) => {}
@@ -56,7 +56,7 @@ impl Write<'_> {
         if self.one(REBUILDING, key(tenant, from)).await?.is_some() {
             return Err(building());
         }
-        match self.state_to_change(tenant, to).await? {
+        match self.state_to_change(tenant, to).await?.1 {
             Some(CollectionState::Renaming | CollectionState::Dropping) => return Err(closed()),
             Some(_) => return Err(exists()),
             None if self.holds_documents(tenant, to).await? => return Err(exists()),
@@ -118,7 +118,7 @@ impl Write<'_> {
         (from, to): (&CollectionName, &CollectionName),
         now: Timestamp,
     ) -> Result<()> {
-        if self.state_to_change(tenant, from).await? != Some(CollectionState::Renaming) {
+        if self.state_to_change(tenant, from).await?.1 != Some(CollectionState::Renaming) {
             return Ok(());
         }
         for row in self.all(REFERRING, vec![tenant.as_str().into()]).await? {
@@ -133,7 +133,10 @@ impl Write<'_> {
                 self.execute(STORE, values).await?;
             }
         }
-        // Definitions of indexes take the new name here; their entries do not name the collection.
+        let mut values = key(tenant, from);
+        values.push(to.as_str().into());
+        // Their entries do not name the collection.
+        self.execute(MOVE_INDEXES, values).await?;
         self.execute(FORGET, key(tenant, from)).await?;
         let mut values = key(tenant, to);
         values.push(now.as_micros().into());
@@ -269,9 +272,13 @@ const SETTINGS: &str = "SELECT settings, renamed_to FROM universal_collections W
 
 const STATE: &str = "SELECT state FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
-/// References of any collection, and the words of this one.
+/// References of any collection, and the words and indexes of this one.
 const REBUILDING: &str = "SELECT collection FROM universal_rebuilds WHERE tenant_id = $1
-    UNION ALL SELECT collection FROM universal_search_builds WHERE tenant_id = $1 AND collection = $2 LIMIT 1";
+    UNION ALL SELECT collection FROM universal_search_builds WHERE tenant_id = $1 AND collection = $2
+    UNION ALL SELECT collection FROM universal_indexes
+        WHERE tenant_id = $1 AND collection = $2 AND state = 'building' LIMIT 1";
+
+const MOVE_INDEXES: &str = "UPDATE universal_indexes SET collection = $3 WHERE tenant_id = $1 AND collection = $2";
 
 const CLOSE: &str =
     "UPDATE universal_collections SET state = 'renaming', renamed_to = $3 WHERE tenant_id = $1 AND name = $2";

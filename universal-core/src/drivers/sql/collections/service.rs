@@ -16,14 +16,17 @@ use crate::{
         command::Command,
         configured::Configured,
         count::Counting,
-        decide,
+        decide::{self, Writing},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
+        explain_rule::{self, ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
         matching::{Affected, Matching, MatchingWrite},
+        plan,
         query::{GetQuery, ListQuery},
-        rule::{Action, administers},
+        rule::{Action, Visible, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
         state::Progress,
@@ -34,6 +37,7 @@ use crate::{
     drivers::sql::{
         collections::{
             aggregate,
+            build::SqlIndexBuilder,
             build_words::SqlWordsBuilder,
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count,
@@ -45,8 +49,8 @@ use crate::{
         connection::Database,
         statement::{Row, column, text_length},
     },
-    error::{Error, Result},
-    expr::{Expression, Field},
+    error::{Error, ErrorKind, Result},
+    expr::{self, Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
@@ -65,7 +69,9 @@ pub(crate) struct SqlCollections {
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
     /// Notified when there may be words to collect.
-    words_work: Arc<Notify>,
+    pub(super) words_work: Arc<Notify>,
+    /// Notified when there may be an index to build.
+    pub(super) index_work: Arc<Notify>,
     #[cfg(feature = "postgres")]
     pub(super) coalescer: Option<Coalescer>,
     pub(super) in_flight: InFlight,
@@ -86,6 +92,7 @@ impl SqlCollections {
             cursors: Arc::new(cursors),
             configurations,
             words_work: Arc::new(Notify::new()),
+            index_work: Arc::new(Notify::new()),
             in_flight: InFlight::default(),
         }
     }
@@ -95,13 +102,19 @@ impl SqlCollections {
         SqlWordsBuilder::new(self.database.clone(), Arc::clone(&self.words_work))
     }
 
+    /// What builds the indexes of these collections.
+    pub(crate) fn index_builder(&self) -> SqlIndexBuilder {
+        SqlIndexBuilder::new(self.database.clone(), Arc::clone(&self.clock), Arc::clone(&self.index_work))
+    }
+
     /// The place in the feed before a read that follows, and the settings by which it is made.
     pub(super) async fn before_read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(Cursor, Known)> {
-        let sql = "SELECT f.epoch, f.head, t.settings_version FROM universal_feeds f
+        let sql = "SELECT f.epoch, f.head, t.settings_version, t.cut_version FROM universal_feeds f
             JOIN universal_tenants t ON t.id = f.tenant_id WHERE f.tenant_id = $1";
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
-        Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+        let versions = (column(&row, 2)?, column(&row, 3)?);
+        Ok((cursor, self.configurations.at_versions(tenant, collection, versions).await?))
     }
 
     /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
@@ -121,7 +134,15 @@ impl SqlCollections {
             configured.may_ask(caller, filter)?;
         }
         named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
-        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
+        let mut rows = Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?;
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, filter, &facts);
+        // In any order: only an index that finds fewer documents serves.
+        if let Some(scan) = plan::choose(configured.indexes(), &conditions, &[]) {
+            rows.through(&scan);
+            rows.between(Some(scan.low), Some(scan.high));
+        }
+        Ok((cursor, rows))
     }
 }
 
@@ -243,7 +264,15 @@ impl Collections for SqlCollections {
         let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
         let dialect = self.database.dialect();
         let search = self.searched(caller, (collection, configured), query).await?;
-        let asked = list::Asked { caller, collection, query, visible: &visible, now, search: search.as_ref() };
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &facts);
+        // What is searched for is found by its words.
+        let scan = match &search {
+            Some(_) => None,
+            None => plan::choose(configured.indexes(), &conditions, &query.sort),
+        };
+        let (search, scan) = (search.as_ref(), scan.as_ref());
+        let asked = list::Asked { caller, collection, query, visible: &visible, now, search, scan };
         let mut page = match asked.search {
             Some(search) if query.sort.is_empty() => self.ranked(asked, search).await?,
             _ => {
@@ -304,6 +333,56 @@ impl Collections for SqlCollections {
         Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
     }
 
+    async fn explain_rule(&self, caller: &Caller, ask: ExplainRule) -> Result<RuleExplanation> {
+        administers(caller)?;
+        let (tenant, collection) = (caller.tenant(), &ask.collection);
+        if ask.caller.tenant() != tenant {
+            let message = "rules are explained for callers of the tenant alone";
+            return Err(Error::invalid("tenant-mismatch", message).with_field("/caller"));
+        }
+        let known = self.configurations.read(tenant, collection).await?;
+        let current = match &ask.document {
+            Some(id) => {
+                let dialect = self.database.dialect();
+                let sql = format!(
+                    "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+                    rows::columns(dialect)
+                );
+                let row = self.database.one(&sql, rows::key(tenant, collection, id)).await?;
+                row.map(|row| rows::document(dialect, collection, &row)).transpose()?
+            }
+            None => None,
+        };
+        let (configured, now) = (&*known.configured, self.clock.now());
+        let cx = Writing { caller: &ask.caller, configured, now, wants_before: true };
+        explain_rule::explain(&cx, &ask, current.as_ref())
+    }
+
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation> {
+        administers(caller)?;
+        let asking = asking.unwrap_or(caller);
+        if asking.tenant() != caller.tenant() {
+            let message = "the list of another tenant's caller cannot be explained";
+            return Err(Error::new(ErrorKind::Forbidden, "forbidden", message));
+        }
+        let (_, known) = self.before_read(caller.tenant(), collection).await?;
+        let (configured, now) = (&known.configured, self.clock.now());
+        let rule = configured.rule(Action::List);
+        let visible = rule.visible(asking, now)?;
+        may_list(configured, asking, query)?;
+        let known = expr::Known::of(asking, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &known);
+        let verdicts = plan::plan(configured.indexes(), &conditions, &query.sort);
+        let rule = (visible != Visible::All).then(|| rule.to_text());
+        Ok(Explanation::of(configured.indexes(), &verdicts, (rule, query.filter.as_ref(), &query.sort)))
+    }
+
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {
         administers(caller)?;
         self.configurations.info(caller.tenant(), collection).await
@@ -335,6 +414,7 @@ impl Collections for SqlCollections {
         self.rebuild(caller.tenant(), collection).await?;
         self.configurations.forget(caller.tenant(), collection);
         self.words_work.notify_one();
+        self.index_work.notify_one();
         self.configurations.info(caller.tenant(), collection).await
     }
 

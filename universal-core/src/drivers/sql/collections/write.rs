@@ -40,7 +40,7 @@ impl<'a> Author<'a> {
     }
 
     /// What will be stored after the host's hooks had their say.
-    async fn before_store<'d>(
+    pub(super) async fn before_store<'d>(
         &self,
         write: &mut Write<'_>,
         before: Option<&Document>,
@@ -147,6 +147,13 @@ pub(super) async fn insert(
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&members)))).await {
+        if error.code() == "unique-violation" {
+            // Nothing must be left in a transaction that goes on.
+            write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
+        }
+        return Err(error);
+    }
     write.store_words(author.tenant(), &author.known.configured, &document, &members).await?;
     record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     beside::created(write, author, &document, &members).await?;
@@ -161,6 +168,8 @@ pub(super) async fn update(
 ) -> Result<Written> {
     beside::check(write, author, current, &decided).await?;
     let after = &decided.document;
+    let before = current.map(|current| (current, decided.before.as_ref()));
+    write.change_entries(&author, before, Some((after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -206,8 +215,8 @@ async fn remove(write: &mut Write<'_>, author: Author<'_>, current: &Document) -
     if let Some(hooks) = &author.known.hooks {
         hooks.before_delete(write, author.caller, current).await?;
     }
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    write.change_entries(&author, Some((current, None)), None).await?;
+    expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
     if author.known.configured.searchable().is_some() {
         write.forget_words(author.tenant(), &current.collection, &current.id).await?;
     }
@@ -242,6 +251,8 @@ const MOVE: [&str; 3] = [
     "UPDATE universal_references SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
     "UPDATE universal_expiries SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
 ];
+
+const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 
 async fn record(
     write: &mut Write<'_>,

@@ -4,7 +4,7 @@ use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
-    auth, consumers, expiries, heads, idempotency, jobs, references, search, settings, spine, storage,
+    auth, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine, storage,
 };
 
 /// All steps, oldest first.
@@ -35,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(expiries::STEP),
             Box::new(search::STEP),
             Box::new(consumers::STEP),
+            Box::new(indexes::STEP),
         ]
     }
 

@@ -9,6 +9,7 @@ mod consumers;
 mod expiries;
 mod heads;
 mod idempotency;
+mod indexes;
 mod jobs;
 mod migrator;
 mod references;

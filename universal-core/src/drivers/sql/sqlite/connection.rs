@@ -30,6 +30,10 @@ const BUSY: Duration = Duration::from_secs(5);
 /// looked at.
 const STEPS: i32 = 1000;
 
+/// After how many pages of the log the writer moves them to the file (16 MB): a page that is written again and again is
+/// moved once.
+pub(in crate::drivers::sql) const CHECKPOINT: u32 = 4000;
+
 /// Which file is opened, and how.
 #[derive(Clone, Debug)]
 pub(in crate::drivers::sql) struct Place {
@@ -66,6 +70,7 @@ impl NativeConnection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let inner = Connection::open_with_flags(&place.path, flags)?;
         inner.pragma_update(None, "synchronous", place.synchronous)?;
+        inner.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         Self::set_up(inner, || false)
     }
 
@@ -160,6 +165,26 @@ impl NativeConnection {
             Ok((found, false, None))
         })?;
         failure.map_or(Ok((found, more)), Err)
+    }
+
+    /// Each row, one after the other, so that none but the current one is held.
+    pub(super) fn each(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        take: &(dyn Fn(Row) -> Result<()> + Send),
+    ) -> Result<()> {
+        let failure = self.run(sql, values, |mut statement| {
+            let columns = statement.column_count();
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next()? {
+                if let Err(error) = take(Row::from_cells(cells(row, columns)?)) {
+                    return Ok(Some(error));
+                }
+            }
+            Ok(None)
+        })?;
+        failure.map_or(Ok(()), Err)
     }
 
     /// Begins the transaction of a writer.

@@ -46,6 +46,9 @@ const LOOKS: u32 = 2;
 /// How many bytes a row counts for.
 type Size = Box<dyn Fn(&Row) -> Result<usize> + Send>;
 
+/// What takes a row.
+type Take = Box<dyn Fn(Row) -> Result<()> + Send>;
+
 /// What a query is asked for.
 pub(in crate::drivers::sql) enum Want {
     /// Its first row.
@@ -54,6 +57,8 @@ pub(in crate::drivers::sql) enum Want {
     All,
     /// Its rows until their sizes reach so many bytes.
     Bytes(usize, Size),
+    /// That each of its rows is taken by this; none is answered.
+    Each(Take),
 }
 
 /// The rows of a query, and whether there were more.
@@ -256,6 +261,7 @@ impl Shared {
             Want::First => connection.one(&query.sql, &query.values).map(|row| (row.into_iter().collect(), false)),
             Want::All => connection.all(&query.sql, &query.values).map(|rows| (rows, false)),
             Want::Bytes(bytes, size) => connection.some(&query.sql, &query.values, *bytes, size),
+            Want::Each(take) => connection.each(&query.sql, &query.values, take).map(|()| (Vec::new(), false)),
         }
     }
 
