@@ -10,7 +10,7 @@ use crate::{
     auth::{Auth, User},
     builder::Builder,
     caller::Caller,
-    collections::{Collection, Collections, idempotency::KeptAnswers},
+    collections::{Collection, Collections, Maintenance, idempotency::KeptAnswers},
     drivers::sql::connection::Database,
     engine::worker::Workers,
     error::Result,
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) sweep: Arc<dyn Sweep>,
+    pub(crate) maintenance: Arc<dyn Maintenance>,
     pub(crate) answers: Arc<dyn KeptAnswers>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
@@ -143,6 +144,13 @@ impl Backend {
     #[must_use]
     pub fn sweep(&self) -> &Arc<dyn Sweep> {
         &self.parts.sweep
+    }
+
+    /// What deletes documents whose time is over and goes on with dropping and renaming collections; the backend runs it
+    /// every few seconds by itself.
+    #[must_use]
+    pub fn maintenance(&self) -> &Arc<dyn Maintenance> {
+        &self.parts.maintenance
     }
 
     /// What forgets the answers of idempotency keys; the backend runs it every few minutes by itself.

@@ -10,7 +10,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::{CollectionMatch, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
+    collections::{CollectionMatch, Maintenance, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -265,6 +265,8 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed).with_hooks(hooks);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        let maintenance = Arc::clone(&collections) as Arc<dyn Maintenance>;
+        tasks.spawn(upkeep::run_collections(Arc::clone(&maintenance), stop.clone()));
         tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
 
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
@@ -306,6 +308,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                maintenance,
                 answers,
                 database,
                 workers,

@@ -9,6 +9,7 @@ pub mod collections;
 pub mod explain;
 pub mod indexes;
 pub mod jobs;
+pub mod lifecycle;
 pub mod reads;
 pub mod realtime;
 pub mod rules;
