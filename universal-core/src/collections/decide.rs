@@ -260,11 +260,14 @@ fn fresh<'a>(cx: &Writing<'_>, collection: &CollectionName, id: DocumentId, body
     Ok(Decided { document, members, before: None })
 }
 
+/// The members of a document, which the input lends where nothing is added to them.
+type Members<'a> = Cow<'a, Map<String, Value>>;
+
 /// A change of a readable row: `input` as it was sent, `members` as they would be without what the backend adds.
 fn changed<'a>(
     cx: &Writing<'_>,
     mut stored: Stored<'_>,
-    (input, members): (&Map<String, Value>, Result<Cow<'a, Map<String, Value>>>),
+    (input, members): (&Map<String, Value>, Result<Members<'a>>),
     precondition: &Precondition,
 ) -> Result<Decided<'a>> {
     let rule = cx.configured.rule(Action::Update);
