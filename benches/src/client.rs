@@ -29,6 +29,11 @@ impl Call {
     pub(crate) fn post(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
         Self { method: Method::POST, path: path.into(), body: body.into() }
     }
+
+    /// `PUT` of a JSON text.
+    pub(crate) fn put(path: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self { method: Method::PUT, path: path.into(), body: body.into() }
+    }
 }
 
 /// The answer to a request.

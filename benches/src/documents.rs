@@ -8,6 +8,10 @@ use crate::client::Call;
 pub(crate) const READ: u64 = 1000;
 /// The collection that is read.
 pub(crate) const READ_COLLECTION: &str = "measured";
+/// The settings of the collections that are read: the rules of every collection, and nothing else.
+pub(crate) const SETTINGS: &str = "{}";
+/// Filter, order and limit of [`Operation::Short`].
+const SHORT: &str = "filter=done%20%3D%3D%20false&sort=-priority&limit=30";
 
 /// What a client asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +24,13 @@ pub(crate) enum Operation {
     List,
     /// 50 documents that match a filter, in the order of a field.
     Filter,
+    /// 30 documents that match a filter, in the order of a field, as [`SETTINGS`] prepare for it.
+    Short,
 }
 
 impl Operation {
     /// All, in the order of the report.
-    pub(crate) const ALL: [Self; 4] = [Self::Create, Self::Get, Self::List, Self::Filter];
+    pub(crate) const ALL: [Self; 5] = [Self::Create, Self::Get, Self::List, Self::Filter, Self::Short];
 
     /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
@@ -33,6 +39,7 @@ impl Operation {
             Self::Get => "get",
             Self::List => "list of 50",
             Self::Filter => "list of 50, filtered and sorted",
+            Self::Short => "list of 30, filtered and sorted",
         }
     }
 
@@ -51,6 +58,7 @@ impl Operation {
             Self::Filter => Call::get(format!(
                 "/db/{READ_COLLECTION}?filter=done%20%3D%3D%20false%20%26%26%20priority%20%3E%203&sort=-priority&limit=50"
             )),
+            Self::Short => short(READ_COLLECTION),
         }
     }
 
@@ -58,9 +66,14 @@ impl Operation {
     pub(crate) fn bare_call(self, number: u64, answer: usize) -> Call {
         match self {
             Self::Create => Call::post(format!("/{answer}"), document(number)),
-            Self::Get | Self::List | Self::Filter => Call::get(format!("/{answer}")),
+            Self::Get | Self::List | Self::Filter | Self::Short => Call::get(format!("/{answer}")),
         }
     }
+}
+
+/// The short list of a collection.
+pub(crate) fn short(collection: &str) -> Call {
+    Call::get(format!("/db/{collection}?{SHORT}"))
 }
 
 /// A document with an id, among those that are read.

@@ -8,6 +8,7 @@ mod documents;
 mod failure;
 mod fan_out;
 mod http_load;
+mod large;
 mod open_files;
 mod options;
 mod postgres;

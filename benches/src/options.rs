@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::failure::{Failure, Result};
+use crate::{
+    documents::Operation,
+    failure::{Failure, Result},
+};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -12,7 +15,9 @@ load: measures the bundled server beside the limits of this machine
   --seconds S        how long each measurement lasts                  (3; at most 60)
   --requests N       how many requests a measurement makes at most    (100000; at most 1000000)
   --connections N,…  HTTP connections, each with one request open     (16,64; at most 512)
+  --creates N,…      the same for creations                           (16,64,256; at most 512)
   --subscribers N,…  WebSocket subscribers; 0 leaves fan-out away     (200,1000; at most 5000)
+  --large N          compares a short list in N documents and in 10000; 0 leaves it away (0; at most 10000000)
   --postgres URL     on this PostgreSQL, in a database of its own that is dropped at the end; else SQLite
   --server PATH      the bundled server's program                     (examples/server beside this program)
   --pgbench PATH     PostgreSQL's bench program                       (found in PATH or /usr/lib/postgresql)
@@ -31,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) time: Duration,
     pub(crate) requests: u64,
     pub(crate) connections: Vec<usize>,
+    pub(crate) creates: Vec<usize>,
+    pub(crate) large: u64,
     pub(crate) subscribers: Vec<usize>,
     pub(crate) postgres: Option<String>,
     pub(crate) server: Option<PathBuf>,
@@ -45,6 +52,8 @@ impl Default for Options {
             time: Duration::from_secs(3),
             requests: 100_000,
             connections: vec![16, 64],
+            creates: vec![16, 64, 256],
+            large: 0,
             subscribers: vec![200, 1000],
             postgres: None,
             server: None,
@@ -80,6 +89,8 @@ impl Options {
             "--seconds" => self.time = Duration::from_secs(within(name, &text, 1, 60)?),
             "--requests" => self.requests = within(name, &text, 1, 1_000_000)?,
             "--connections" => self.connections = list(name, &text, 1, 512)?,
+            "--creates" => self.creates = list(name, &text, 1, 512)?,
+            "--large" => self.large = within(name, &text, 0, 10_000_000)?,
             "--subscribers" => {
                 self.subscribers = list(name, &text, 0, 5000)?;
                 self.subscribers.retain(|count| *count > 0);
@@ -93,9 +104,14 @@ impl Options {
         Ok(())
     }
 
+    /// With how many connections an operation is measured.
+    pub(crate) fn connections(&self, operation: Operation) -> &[usize] {
+        if operation == Operation::Create { &self.creates } else { &self.connections }
+    }
+
     /// How many files each process may have open at once.
     pub(crate) fn open_files(&self) -> usize {
-        let most = self.connections.iter().chain(&self.subscribers).max().copied().unwrap_or(0);
+        let most = self.connections.iter().chain(&self.creates).chain(&self.subscribers).max().copied().unwrap_or(0);
         most + 256
     }
 }

@@ -7,10 +7,11 @@ use http::HeaderValue;
 use crate::{
     bare,
     client::Connection,
-    documents::{Operation, READ, seeded},
+    documents::{Operation, READ, READ_COLLECTION, SETTINGS, seeded},
     failure::Result,
     fan_out::{self, Place, Publisher},
     http_load::HttpLoad,
+    large::Large,
     options::Options,
     postgres::Database,
     process::Process,
@@ -59,12 +60,14 @@ impl<'a> Bench<'a> {
         self.seed(&token).await?;
         let sizes = self.sizes(&token).await?;
         let frame = self.frame(&token).await?;
+        let large = Large::fill(self.server, &token, self.options.large).await?;
         let mut series = Vec::new();
         for operation in Operation::ALL {
-            for connections in &self.options.connections {
+            for connections in self.options.connections(operation) {
                 series.push(Series::new(format!("{}, {connections} connections", operation.name())));
             }
         }
+        series.extend(large.as_ref().map(Large::series));
         for subscribers in &self.options.subscribers {
             series.push(Series::new(format!("deliver a change, {subscribers} subscribers")));
         }
@@ -73,11 +76,17 @@ impl<'a> Bench<'a> {
             let token = self.server.sign_in().await?;
             let mut rest = series.iter_mut();
             for (operation, size) in Operation::ALL.into_iter().zip(&sizes) {
-                for connections in &self.options.connections {
+                for connections in self.options.connections(operation) {
                     let Some(series) = rest.next() else { break };
                     self.announce(round, series);
                     self.requests(round, series, operation, *connections, *size, &token).await?;
                 }
+            }
+            if let Some(large) = &large
+                && let Some(series) = rest.next()
+            {
+                self.announce(round, series);
+                large.measure(round, series, (self.options, self.watched()), (self.server, &token)).await?;
             }
             for subscribers in &self.options.subscribers {
                 let Some(series) = rest.next() else { break };
@@ -207,6 +216,7 @@ impl<'a> Bench<'a> {
     }
 
     async fn seed(&self, token: &HeaderValue) -> Result<()> {
+        self.server.configure(READ_COLLECTION, SETTINGS).await?;
         let mut connection = Connection::open(self.server.address(), Some(token.clone())).await?;
         for number in 0..READ {
             connection.send(seeded(number)).await?.expect(201)?;

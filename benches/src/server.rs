@@ -22,6 +22,8 @@ const START: Duration = Duration::from_secs(60);
 /// A master key for a database that is dropped at the end.
 const MASTER_KEY: &str = "5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f0c5d1f";
 const EMAIL: &str = "load@example.test";
+/// The one who sets collections up; what is measured is asked by the other.
+const ADMIN: &str = "admin@example.test";
 const PASSWORD: &str = "correct horse battery staple";
 
 /// A running server with an account on it.
@@ -50,6 +52,7 @@ impl Server {
             }
         }
         command.current_dir(folder).env("PORT", port.to_string()).env("UNIVERSAL_DATA", folder.join("data"));
+        command.env("UNIVERSAL_ADMIN_EMAIL", ADMIN).env("UNIVERSAL_ADMIN_PASSWORD", PASSWORD);
         if let Some(url) = postgres {
             command.env("DATABASE_URL", url).env("UNIVERSAL_MASTER_KEY", MASTER_KEY);
         }
@@ -57,7 +60,7 @@ impl Server {
         let process = Process::start(&mut command)?;
         let mut server = Self { process, address: SocketAddr::from(([127, 0, 0, 1], port)), log };
         server.ready().await?;
-        server.account("/auth/register", 201).await?;
+        server.account("/auth/register", EMAIL, 201).await?;
         Ok(server)
     }
 
@@ -80,12 +83,23 @@ impl Server {
     /// # Errors
     /// The server refuses.
     pub(crate) async fn sign_in(&self) -> Result<HeaderValue> {
-        self.account("/auth/login", 200).await
+        self.account("/auth/login", EMAIL, 200).await
     }
 
-    async fn account(&self, path: &str, status: u16) -> Result<HeaderValue> {
+    /// Gives a collection its settings.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub(crate) async fn configure(&self, collection: &str, settings: &str) -> Result<()> {
+        let token = self.account("/auth/login", ADMIN, 200).await?;
+        let mut connection = Connection::open(self.address, Some(token)).await?;
+        let call = Call::put(format!("/admin/collections/{collection}"), settings.to_owned());
+        connection.send(call).await?.expect(200).map(|_| ())
+    }
+
+    async fn account(&self, path: &str, email: &str, status: u16) -> Result<HeaderValue> {
         let mut connection = Connection::open(self.address, None).await?;
-        let body = json!({ "email": EMAIL, "password": PASSWORD }).to_string();
+        let body = json!({ "email": email, "password": PASSWORD }).to_string();
         let answer = connection.send(Call::post(path, body)).await?.expect(status)?;
         let answer: Value = serde_json::from_slice(&answer)?;
         let token = answer.get("access_token").and_then(Value::as_str).ok_or("the answer holds no access_token")?;

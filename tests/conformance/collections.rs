@@ -9,7 +9,7 @@ use universal_core::{
     conformance::{
         collections::{cases, once},
         jobs::Work,
-        rules,
+        rules, search, transfer,
     },
     json::Object,
     secret::MasterKey,
@@ -20,7 +20,8 @@ use super::subject::{On, Subject, run, subject};
 
 async fn documents(on: On) {
     let subject = subject(on).await;
-    let cases = cases().chain(rules::CASES.iter().copied());
+    let settings = [rules::CASES, search::CASES, transfer::CASES].concat();
+    let cases = cases().chain(settings);
     run(cases, Arc::clone(subject.backend.collections())).await;
     subject.backend.shutdown().await;
 }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod collections;
+mod indexes;
 mod reads;
 mod realtime;
 pub(crate) mod subject;

@@ -6,3 +6,4 @@ mod mail;
 mod pages;
 mod readme;
 mod todo;
+mod transfer;

@@ -4,7 +4,8 @@ use universal_tests::server::Server;
 
 use super::{
     case::{Case, Scene, faults, outcome},
-    cases_auth, cases_documents, cases_reads, cases_realtime, cases_requests, cases_storage, cases_writes,
+    cases_auth, cases_documents, cases_reads, cases_realtime, cases_requests, cases_storage, cases_transfer,
+    cases_writes,
 };
 
 async fn refused_alike(cases: &[Case]) {
@@ -77,6 +78,11 @@ async fn reads() {
         }
     }
     assert!(wrong.is_empty(), "of {} cases:\n{}", cases_reads::CASES.len(), wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfer() {
+    refused_alike(cases_transfer::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

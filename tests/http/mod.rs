@@ -9,6 +9,7 @@ mod cases_reads;
 mod cases_realtime;
 mod cases_requests;
 mod cases_storage;
+mod cases_transfer;
 mod cases_writes;
 mod counting;
 mod files;

@@ -153,6 +153,22 @@ impl Server {
         fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
+    /// How much memory the process holds.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no `/proc`.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        let id = self.slot().as_ref().expect("a running server").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("/proc");
+        let kilobytes = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of /proc/<id>/status");
+            line.trim().trim_end_matches(" kB").parse().expect("a number")
+        };
+        Memory { present: kilobytes("VmRSS:") * 1024, most: kilobytes("VmHWM:") * 1024 }
+    }
+
     /// A client of the backend, without credentials.
     #[must_use]
     pub fn client(&self) -> Client {
@@ -206,6 +222,15 @@ impl Drop for Server {
             eprintln!("--- the end of the log of {}:\n{}", self.program.display(), log.get(from..).unwrap_or_default());
         }
     }
+}
+
+/// The memory of a process, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// What it holds now.
+    pub present: u64,
+    /// The most it has held since it was started.
+    pub most: u64,
 }
 
 /// A port that was free a moment ago.

@@ -29,6 +29,7 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
                     "engine",
                     "settings",
                     "backend",
+                    "hooks",
                     "drivers::sql",
                     "drivers::blob",
                     "drivers::redis",
@@ -38,6 +39,8 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
             ]
             .concat(),
         ),
+        // What a host's closures become: they are called with the backend.
+        "hooks" => Some([WORDS, CONTRACTS, &["backend"]].concat()),
         _ if room.starts_with("drivers::") => Some(below()),
         _ => None,
     }

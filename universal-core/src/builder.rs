@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -9,14 +10,15 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::{idempotency::KeptAnswers, list_cursor::CursorKey},
+    collections::{CollectionMatch, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
             auth::SqlAuth,
             catalog::SqlCatalog,
-            collections::{SqlCollections, SqlConfigurations},
+            collections::{Hooks, SqlCollections, SqlConfigurations},
             connection::{Database, Signals},
+            consumers::SqlPositions,
             dialect::Dialect,
             feed::SqlFeed,
             jobs::SqlQueue,
@@ -24,17 +26,21 @@ use crate::{
         },
     },
     engine::{
+        consumer,
         hub::Hub,
+        indexer,
         local::LocalBus,
         relay, upkeep,
         worker::{WorkerOptions, Workers},
     },
     error::{Error, Result},
+    hooks::{AfterHook, BeforeHook, HostHooks, Lender},
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
-    realtime::{Bus, Feed},
+    realtime::{Bus, Committed, Consumer as _, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
+    transaction::Transaction,
 };
 
 /// Puts a [`Backend`] together. Whatever is not given is the embedded default.
@@ -53,6 +59,7 @@ pub struct Builder {
     mailer: Option<Arc<dyn Mailer>>,
     store: Option<BlobStore>,
     workers: Option<WorkerOptions>,
+    hooks: HostHooks,
 }
 
 impl Builder {
@@ -70,6 +77,7 @@ impl Builder {
             mailer: None,
             store: None,
             workers: None,
+            hooks: HostHooks::default(),
         }
     }
 
@@ -133,6 +141,91 @@ impl Builder {
         self
     }
 
+    /// With code that runs inside the transaction of every write of one document in `collections`, over HTTP and in
+    /// Rust, for every caller, after the write was decided and before it is stored.
+    ///
+    /// It may change the members that will be stored, write other documents, enqueue jobs and run SQL of the host's in
+    /// the same transaction, or refuse the write with an error, which is the answer. Hooks run in the order in which
+    /// they were given; writes of hooks run hooks too. It may run again for one write, so it must do nothing but speak
+    /// to the transaction; what shall happen elsewhere is for a job or for [`after_commit`](Self::after_commit).
+    /// Each call may take 2 s ([`with_hook_limit`](Self::with_hook_limit)). On SQLite such a write has the writer alone.
+    ///
+    /// ```
+    /// use universal_core::{Backend, Caller, Error, ErrorKind, TenantId};
+    /// use universal_core::collections::{Action, CollectionMatch, DocumentWrite, NewDocument};
+    /// use universal_core::json::Object;
+    /// # use serde_json::json;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> universal_core::Result<()> {
+    /// let backend = Backend::builder()
+    ///     .in_memory()
+    ///     .before_commit(CollectionMatch::Only("orders".parse()?), |backend, tx, write| Box::pin(async move {
+    ///         if write.action() == Action::Delete {
+    ///             return Err(Error::new(ErrorKind::Conflict, "orders-are-kept", "an order is never deleted"));
+    ///         }
+    ///         if let Some(members) = write.after_mut() {
+    ///             members.insert("checked".into(), true.into());
+    ///         }
+    ///         let note = Object::from_value(json!({"order": write.id().as_str()}))?;
+    ///         let note = DocumentWrite::Create { collection: "journal".parse()?, document: NewDocument::new(note) };
+    ///         backend.collections().write_in(tx, write.caller(), note).await.map(|_| ())
+    ///     }))
+    ///     .build()
+    ///     .await?;
+    /// let caller = Caller::system(TenantId::default_tenant());
+    /// let orders = backend.collection::<serde_json::Value>("orders")?;
+    /// let order = orders.create(&caller, &json!({"book": "emma"})).await?;
+    /// assert_eq!(order.value, json!({"book": "emma", "checked": true}));
+    /// assert_eq!(orders.delete(&caller, &order.id).await.unwrap_err().code(), "orders-are-kept");
+    /// # backend.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn before_commit<F>(mut self, collections: impl Into<CollectionMatch>, hook: F) -> Self
+    where
+        F: for<'a> Fn(&'a Backend, &'a mut Transaction<'_>, &'a mut PendingWrite) -> BoxFuture<'a, Result<()>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.hooks.before.push(BeforeHook::new(collections.into(), Arc::new(hook)));
+        self
+    }
+
+    /// With code that sees every change of the documents in `collections` after its commit: at least once, in the order
+    /// of each tenant, also after a crash. One node at a time hands on the changes of a tenant.
+    ///
+    /// Its place in the feed is kept under `name` (1 to 64 characters of `a-z`, `0-9`, `-`, `_`): the same name goes on
+    /// where it was, a new one begins with what is written from now on. A change whose call fails, or takes longer than
+    /// 15 s, comes again, after a pause that grows to a minute; later changes of its tenant wait for it. Changes that the
+    /// feed no longer keeps (7 days by default) are passed over, with a warning in the log.
+    ///
+    /// ```
+    /// use universal_core::{Backend, collections::CollectionMatch};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> universal_core::Result<()> {
+    /// let backend = Backend::builder()
+    ///     .in_memory()
+    ///     .after_commit(CollectionMatch::All, "search-index", |_backend, committed| Box::pin(async move {
+    ///         println!("{} {}", committed.change.operation, committed.change.id);
+    ///         Ok(())
+    ///     }))
+    ///     .build()
+    ///     .await?;
+    /// # backend.shutdown().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn after_commit<F>(mut self, collections: impl Into<CollectionMatch>, name: impl Into<String>, hook: F) -> Self
+    where
+        F: for<'a> Fn(&'a Backend, &'a Committed) -> BoxFuture<'a, Result<()>> + Send + Sync + 'static,
+    {
+        self.hooks.after.push(AfterHook::new(collections.into(), name.into(), Arc::new(hook)));
+        self
+    }
+
+    /// How long one call of a hook before commit may take; 2 s. The limits of the write hold as well.
+    pub fn with_hook_limit(mut self, limit: Duration) -> Self {
+        self.hooks.limit = limit;
+        self
+    }
+
     /// On a PostgreSQL pool that the host has opened. It stays the host's: nobody else's statements
     /// are changed, but the pool is closed by [`Backend::shutdown`].
     #[cfg(feature = "postgres")]
@@ -157,16 +250,21 @@ impl Builder {
 
         let cursors = CursorKey::new(master.derive("list-cursor-v1"));
         let closed = self.settings.undeclared_collections == Undeclared::Deny;
-        let configurations = SqlConfigurations::new(database.clone(), closed);
+        let lender = Lender::default();
+        let hooks = Hooks::new(self.hooks.before_ports(&lender), self.hooks.limit);
+        let configurations = SqlConfigurations::new(database.clone(), closed).with_hooks(hooks);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
+
+        tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
             .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
-            tasks.spawn(relay::run(Arc::clone(&feed) as _, bus, stop.clone()));
+            tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));
         }
 
         let (store, files) = self.blob_store().await?;
@@ -186,7 +284,10 @@ impl Builder {
         let summary = Summary { database: shown, files, mail };
         let workers = tokio::sync::Mutex::new(workers);
         let (storage, realtime): (Arc<dyn Storage>, _) = (storage, Arc::new(hub));
-        Ok(Backend {
+        let positions: Arc<dyn Positions> = Arc::new(SqlPositions::new(database.clone()));
+        let clock = Arc::clone(&self.clock);
+        let ports = consumer::Ports { feed: Arc::clone(&feed) as _, positions, bus, clock };
+        let backend = Backend {
             parts: Arc::new(Parts {
                 auth,
                 collections,
@@ -202,7 +303,25 @@ impl Builder {
                 stop,
                 summary,
             }),
-        })
+        };
+        lender.lend(&backend);
+        self.start_consumers(&backend, &lender, &ports).await?;
+        Ok(backend)
+    }
+
+    /// Starts what hands on changes after their commit. Every consumer is known before the backend is, so that none
+    /// misses what the host writes first.
+    async fn start_consumers(&self, backend: &Backend, lender: &Lender, ports: &consumer::Ports) -> Result<()> {
+        let consumers = self.hooks.after_ports(lender)?;
+        for consumer in &consumers {
+            ports.positions.register(consumer.name()).await?;
+        }
+        let node: Arc<str> = crate::id::random_hex(8)?.into();
+        for consumer in consumers {
+            let stop = backend.parts.stop.clone();
+            backend.parts.tasks.spawn(consumer::run(ports.clone(), consumer, Arc::clone(&node), stop));
+        }
+        Ok(())
     }
 
     #[cfg(feature = "fs")]

@@ -69,6 +69,8 @@ pub mod drivers;
 pub mod engine;
 pub mod error;
 pub mod expr;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub(crate) mod hooks;
 pub mod id;
 pub mod jobs;
 pub mod json;
@@ -84,6 +86,9 @@ pub use backend::Backend;
 pub use caller::Caller;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use cursor::Cursor;
+#[cfg(all(feature = "testing", any(feature = "sqlite", feature = "postgres")))]
+#[doc(hidden)]
+pub use drivers::sql::lower::fuzz::translate as fuzz_translate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use drivers::sql::transaction::Signalled;
 pub use error::{Error, ErrorKind, Result};

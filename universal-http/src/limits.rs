@@ -10,6 +10,9 @@ pub struct Limits {
     pub json_body: usize,
     /// The largest body of a batch in bytes: 4 MiB.
     pub batch_body: usize,
+    /// The largest body of an import in bytes; none: an import is as long as it is, and each line has the limit of a
+    /// document.
+    pub import_body: Option<u64>,
     /// How long one request may be handled until its answer begins: 30 s. Uploads and streams are exempt; for them
     /// [`Limits::body_idle`] holds.
     pub handling: Duration,
@@ -38,6 +41,7 @@ impl Default for Limits {
         Self {
             json_body: 1024 * 1024,
             batch_body: 4 * 1024 * 1024,
+            import_body: None,
             handling: Duration::from_secs(30),
             body_idle: Duration::from_secs(15),
             subscriptions: 100,
@@ -64,6 +68,13 @@ impl Limits {
     #[must_use]
     pub fn with_batch_body(mut self, bytes: usize) -> Self {
         self.batch_body = bytes;
+        self
+    }
+
+    /// With a largest body of an import, in bytes.
+    #[must_use]
+    pub fn with_import_body(mut self, bytes: u64) -> Self {
+        self.import_body = Some(bytes);
         self
     }
 

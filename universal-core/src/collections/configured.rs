@@ -10,9 +10,11 @@ use crate::{
     collections::{
         document::Document,
         fields::Fields,
+        index::{Index, MAX_INDEXES, parse_fields},
         member::Path,
         rule::{Action, Rule},
         schema::Schema,
+        search::{Search, Searchable},
         settings::{CollectionSettings, OnDelete, ServerValue},
     },
     error::{Error, ErrorKind, Result},
@@ -42,6 +44,9 @@ pub struct Configured {
     immutable: Vec<Path>,
     server_set: Vec<(Path, ServerValue)>,
     references: Vec<(Path, CollectionName, OnDelete)>,
+    searchable: Option<Searchable>,
+    /// The indexes that writes maintain.
+    indexes: Vec<Index>,
 }
 
 impl Configured {
@@ -55,6 +60,8 @@ impl Configured {
             Some(text) => Rule::parse(action, text),
         };
         let rules = &settings.rules;
+        let hidden = paths("hidden", &settings.hidden)?;
+        let searchable = settings.search.as_ref().map(|search| Searchable::compile(search, &hidden)).transpose()?;
         Ok(Self {
             list: rule(Action::List, &rules.list)?,
             get: rule(Action::Get, &rules.get)?,
@@ -62,12 +69,13 @@ impl Configured {
             update: rule(Action::Update, &rules.update)?,
             delete: rule(Action::Delete, &rules.delete)?,
             schema: settings.schema.as_ref().map(Schema::compile).transpose()?,
-            hidden: paths("hidden", &settings.hidden)?,
+            hidden,
             immutable: paths("immutable", &settings.immutable)?,
             server_set: by_path("server_set", &settings.server_set)?
                 .into_iter()
                 .map(|(path, value)| (path, *value))
                 .collect(),
+            indexes: check_indexes(&settings)?,
             references: by_path("references", &settings.references)?
                 .into_iter()
                 .map(|(path, reference)| {
@@ -77,6 +85,7 @@ impl Configured {
                     Ok((path, target, reference.on_delete))
                 })
                 .collect::<Result<_>>()?,
+            searchable,
             settings,
             version,
             closed: false,
@@ -99,7 +108,26 @@ impl Configured {
             immutable: Vec::new(),
             server_set: Vec::new(),
             references: Vec::new(),
+            searchable: None,
+            indexes: Vec::new(),
         }
+    }
+
+    /// The same with its indexes as the database has them.
+    pub(crate) fn with_indexes(mut self, indexes: Vec<Index>) -> Self {
+        self.indexes = indexes;
+        self
+    }
+
+    /// The indexes that writes maintain.
+    pub(crate) fn indexes(&self) -> &[Index] {
+        &self.indexes
+    }
+
+    /// Whether `caller` may not see a field of an index.
+    pub(crate) fn hides(&self, caller: &Caller, index: &Index) -> bool {
+        let hidden = self.hidden_from(caller);
+        index.fields.iter().any(|part| hidden.iter().any(|path| path.touches(&part.field)))
     }
 
     /// The rule of an action.
@@ -129,12 +157,30 @@ impl Configured {
     /// Whether a creation writes nothing but the document and its change, so that it can be stored together with others.
     #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only PostgreSQL stores creations together"))]
     pub(crate) fn creates_alone(&self) -> bool {
-        self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+        self.searchable.is_none()
+            && self.indexes.is_empty()
+            && self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
     pub(crate) fn references(&self) -> &[(Path, CollectionName, OnDelete)] {
         &self.references
+    }
+
+    /// What full-text search finds, if there is one.
+    pub(crate) fn searchable(&self) -> Option<&Searchable> {
+        self.searchable.as_ref()
+    }
+
+    /// Reads a search.
+    ///
+    /// # Errors
+    /// `Invalid` `not-searchable` where nothing can be searched, `invalid-search` for one without a word.
+    pub(crate) fn search(&self, text: &str) -> Result<Search> {
+        let message = "this collection cannot be searched; an administrator sets `search` in its settings";
+        let searchable =
+            self.searchable().ok_or_else(|| Error::invalid("not-searchable", message).with_field("search"))?;
+        searchable.search(text)
     }
 
     /// The members that are hidden from `caller`.
@@ -320,6 +366,24 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
         }
     };
     values.iter().map(path).collect()
+}
+
+/// Checks what indexes the settings ask for; which there are is the database's to say.
+fn check_indexes(settings: &CollectionSettings) -> Result<Vec<Index>> {
+    if settings.indexes.len() > MAX_INDEXES {
+        let message = format!("a collection has at most {MAX_INDEXES} indexes");
+        return Err(Error::invalid("invalid-index", message).with_field("/indexes"));
+    }
+    for (name, index) in &settings.indexes {
+        let place = format!("/indexes/{}", name.replace('~', "~0").replace('/', "~1"));
+        if CollectionName::new(name.clone()).is_err() {
+            let message =
+                "an index is named like a collection: lower-case letters, digits, `-` and `_`, first a letter";
+            return Err(Error::invalid("invalid-index", message).with_field(place));
+        }
+        parse_fields(&index.fields).map_err(|error| error.with_field(format!("{place}/fields")))?;
+    }
+    Ok(Vec::new())
 }
 
 fn too_many(setting: &str) -> Error {

@@ -290,7 +290,7 @@ fn changed<'a>(
 }
 
 /// The id stands beside the members, not among them: an answer would show it twice.
-fn without_id(members: &Map<String, Value>) -> Result<()> {
+pub(crate) fn without_id(members: &Map<String, Value>) -> Result<()> {
     if members.contains_key("id") {
         return Err(
             Error::invalid("reserved-key", "`id` is the document's id; take it out of the members").with_field("/id")

@@ -30,3 +30,27 @@ impl Configurations for Unconfigured {
         Ok(Arc::new(Configured::unconfigured(false)))
     }
 }
+
+/// Port: the indexes that are being built or taken away.
+#[async_trait]
+pub trait IndexBuilder: Send + Sync + fmt::Debug {
+    /// Does a small piece of the work on each of some indexes, in a commit of its own.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database; the work goes on with the next step.
+    async fn step(&self) -> Result<Step>;
+
+    /// Resolves when there may be something to do.
+    async fn woken(&self);
+}
+
+/// What is left after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// Nothing.
+    Idle,
+    /// Something that must wait for others to end what they began.
+    Waiting,
+    /// Something.
+    More,
+}

@@ -111,6 +111,8 @@ pub struct ListQuery {
     pub fields: Option<Fields>,
     /// Which references are followed.
     pub expand: Option<Expand>,
+    /// Only documents in which these words stand; without sort keys those that fit best come first.
+    pub search: Option<String>,
 }
 
 impl ListQuery {
@@ -168,6 +170,14 @@ impl ListQuery {
     pub fn with_expand(mut self, expand: &str) -> Result<Self> {
         self.expand = Some(Expand::parse(expand)?);
         Ok(self)
+    }
+
+    /// Only documents in which the words of `text` stand: `"phrases"`, `-excluded` words and `beginnings*` among them.
+    /// The collection's settings say what is searched.
+    #[must_use]
+    pub fn with_search(mut self, text: impl Into<String>) -> Self {
+        self.search = Some(text.into());
+        self
     }
 
     /// With a count of all that match.

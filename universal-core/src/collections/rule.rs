@@ -65,6 +65,9 @@ impl Rule {
     pub(crate) fn parse(action: Action, text: &str) -> Result<Self> {
         let place = || format!("/rules/{}", action.as_str());
         let parsed = Expression::parse(text, action.scope()).map_err(|error| error.with_field(place()))?;
+        if action == Action::List {
+            parsed.listable().map_err(|error| error.with_field(place()))?;
+        }
         // A change tells them only of the document after it, and lists and subscriptions must agree.
         let versions = [Field::Revision, Field::UpdatedAt];
         if matches!(action, Action::List | Action::Get) && versions.iter().any(|field| parsed.mentions(field)) {
@@ -72,6 +75,14 @@ impl Rule {
             return Err(Error::invalid("invalid-rule", message).with_field(place()));
         }
         Ok(Self::Expression(parsed))
+    }
+
+    /// Its text; `owner` for the owner rule.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Owner => "owner".to_owned(),
+            Self::Expression(rule) => rule.to_text(),
+        }
     }
 
     /// Whether it must be asked about the members of a document.

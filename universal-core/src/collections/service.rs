@@ -12,10 +12,12 @@ use crate::{
         command::{Command, Outcome},
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
         settings::{CollectionInfo, CollectionSettings},
+        transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     error::Result,
@@ -194,6 +196,49 @@ pub trait Collections: Send + Sync + fmt::Debug {
     async fn delete_where(&self, caller: &Caller, matching: Matching) -> Result<Affected> {
         self.write_where(caller, matching, MatchingWrite::Delete).await
     }
+
+    /// Gives all documents that match and that the caller may list, in the order of their ids, as they are when their
+    /// page is read, with a place in the feed that is not later than the first: what is written meanwhile may be in it
+    /// or not, and is in the feed after that place. The caller's rights are asked again with every page.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `Invalid` for a filter that is not valid. What fails later fails in the stream.
+    async fn export(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ExportQuery,
+    ) -> Result<Snapshot<DocumentPages>>;
+
+    /// Writes the documents that come as lines of JSON, in their order, each as [`create`](Self::create) or
+    /// [`replace`](Self::replace) does. Lines are read as they are written, so that a large import needs no memory.
+    ///
+    /// A line that is refused is in the report, or is the error with [`OnError::Abort`](super::transfer::OnError); the
+    /// error's field is then `/lines/<number>`, with the pointer of the member behind it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`; `Forbidden` for a caller who may not keep `_meta`; those of the stream and of the database. What
+    /// was committed before stays, but for an import that is all or nothing.
+    async fn import(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        lines: NdjsonStream,
+        options: ImportOptions,
+    ) -> Result<ImportReport>;
+
+    /// How a list finds its rows, for administrators: which index it uses, for what, and why not the others. The list is
+    /// that of `asking`, or of `caller` itself.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden` for a caller who is no administrator; what the list itself would refuse.
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation>;
 
     /// The settings of a collection, for administrators; the default ones if nobody has configured it.
     ///

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::collections::search::SearchSettings;
+
 /// The settings of a collection. Everything is optional: a collection without settings has the owner
 /// rule and takes any document.
 ///
@@ -42,6 +44,12 @@ pub struct CollectionSettings {
     /// Members whose value the backend sets, by path; what a caller sends for them is ignored.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub server_set: BTreeMap<String, ServerValue>,
+    /// What full-text search finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<SearchSettings>,
+    /// Indexes by name; at most 16. A new one is built while reads and writes go on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, IndexSettings>,
 }
 
 /// The rules of a collection, each an expression. A rule that is not given is the owner rule: a signed-in caller may
@@ -145,6 +153,34 @@ pub enum OnDelete {
     Cascade,
 }
 
+/// An index: which fields, in which order, and whether their values are unique.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct IndexSettings {
+    /// One to four fields as in `sort`: `-priority`, `author.name`, `meta.owner`.
+    pub fields: Vec<String>,
+    /// Whether no two documents may have the same values. Documents in which one of them is missing or null are not
+    /// held to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unique: bool,
+}
+
+impl IndexSettings {
+    /// An index of these fields.
+    #[must_use]
+    pub fn on<F: Into<String>>(fields: impl IntoIterator<Item = F>) -> Self {
+        Self { fields: fields.into_iter().map(Into::into).collect(), unique: false }
+    }
+
+    /// The same, and no two documents may have the same values.
+    #[must_use]
+    pub fn unique(mut self) -> Self {
+        self.unique = true;
+        self
+    }
+}
+
 /// A value that the backend sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -202,10 +238,24 @@ impl CollectionSettings {
         self
     }
 
+    /// With full-text search.
+    #[must_use]
+    pub fn with_search(mut self, search: SearchSettings) -> Self {
+        self.search = Some(search);
+        self
+    }
+
     /// With a member that the backend sets.
     #[must_use]
     pub fn with_server_set(mut self, path: impl Into<String>, value: ServerValue) -> Self {
         self.server_set.insert(path.into(), value);
+        self
+    }
+
+    /// With an index of this name.
+    #[must_use]
+    pub fn with_index(mut self, name: impl Into<String>, index: IndexSettings) -> Self {
+        self.indexes.insert(name.into(), index);
         self
     }
 }
@@ -220,12 +270,56 @@ pub struct CollectionInfo {
     pub settings: CollectionSettings,
     /// How often the settings were changed; 0 for a collection that nobody has configured.
     pub version: i64,
+    /// How far each index is; empty where many collections are listed.
+    pub indexes: Vec<IndexInfo>,
+}
+
+/// How far an index is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IndexInfo {
+    /// Its name.
+    pub name: String,
+    /// What can be done with it.
+    pub state: IndexState,
+    /// How many documents have been gone through to build it. Those written meanwhile are not counted.
+    pub documents: i64,
+    /// Why it could not be built.
+    pub reason: Option<String>,
+}
+
+impl IndexInfo {
+    /// For implementations.
+    #[must_use]
+    pub fn new(name: impl Into<String>, state: IndexState, documents: i64, reason: Option<String>) -> Self {
+        Self { name: name.into(), state, documents, reason }
+    }
+}
+
+/// What can be done with an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexState {
+    /// Writes maintain it, the documents that were there before are being added; no list uses it yet.
+    Building,
+    /// It holds every document.
+    Ready,
+    /// It could not be built, because documents have the same values; nothing maintains it. To try again, store the
+    /// settings again.
+    Failed,
 }
 
 impl CollectionInfo {
     /// For implementations.
     #[must_use]
     pub fn new(name: crate::id::CollectionName, settings: CollectionSettings, version: i64) -> Self {
-        Self { name, settings, version }
+        Self { name, settings, version, indexes: Vec::new() }
+    }
+
+    /// With how far its indexes are.
+    #[must_use]
+    pub fn with_indexes(mut self, indexes: Vec<IndexInfo>) -> Self {
+        self.indexes = indexes;
+        self
     }
 }

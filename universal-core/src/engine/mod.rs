@@ -1,7 +1,9 @@
 //! What runs for long between contracts: the relay numbers changes and rings, the hub brings them to
-//! subscribers, the local bus carries rings inside one process.
+//! subscribers, consumers get every change, the local bus carries rings inside one process.
 
+pub mod consumer;
 pub mod hub;
+pub(crate) mod indexer;
 pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;

@@ -76,6 +76,12 @@ impl Expression {
         self.scope
     }
 
+    /// The same with another tree.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn with_root(&self, root: Node) -> Self {
+        Self { root: Arc::new(root), scope: self.scope }
+    }
+
     /// The tree.
     pub(crate) fn root(&self) -> &Node {
         &self.root

@@ -30,9 +30,16 @@ mod environment;
 mod eval;
 mod expression;
 mod field;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod fuzz;
+#[cfg(test)]
+pub(crate) mod generate;
 mod lexer;
 mod listable;
 mod mentions;
+#[cfg(test)]
+mod oracle;
 mod parser;
 mod parts;
 mod pattern;
@@ -51,6 +58,8 @@ pub use eval::Truth;
 pub(crate) use eval::{LONGEST_PART, condition, value};
 pub use expression::Expression;
 pub use field::Field;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use fuzz::changed;
 pub(crate) use listable::{is_json, is_known};
 #[cfg_attr(not(test), expect(unused_imports, reason = "the planner of indexes asks"))]
 pub(crate) use parts::{Part, Test};

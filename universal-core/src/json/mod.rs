@@ -8,6 +8,7 @@
 mod canonical;
 pub(crate) mod decimal;
 pub(crate) mod envelope;
+pub(crate) mod key;
 mod limits;
 pub(crate) mod number;
 mod object;

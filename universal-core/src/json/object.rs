@@ -20,6 +20,9 @@ pub struct Object {
     members: Map<String, Value>,
 }
 
+/// How many bytes an answer shows beside the members at most, with room to spare.
+const SHOWN: usize = 8 * 1024;
+
 /// Whether names beginning with `$` are operations or refused.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dollar {
@@ -35,6 +38,33 @@ impl Object {
     /// `reserved-key`.
     pub fn parse(text: &[u8]) -> Result<Self> {
         Self::admit(parse(text, &Limits::default())?, Dollar::Refused)
+    }
+
+    /// Reads a document as an answer shows it, its `id` and `_meta` among the members, and gives the `_meta` beside. What
+    /// an answer shows can be read again, whatever size the members have.
+    ///
+    /// # Errors
+    /// Those of [`Object::parse`].
+    pub(crate) fn parse_shown(text: &[u8]) -> Result<(Self, Option<Value>)> {
+        let shown = |mut value: Value| {
+            let meta = value.as_object_mut().and_then(|members| members.remove("_meta"));
+            Ok((Self::admit(value, Dollar::Refused)?, meta))
+        };
+        let refused = match parse(text, &Limits::default()) {
+            Ok(value) => return shown(value),
+            Err(error) => error,
+        };
+        if !matches!(refused.code(), "document-too-large" | "json-too-many-values" | "json-too-many-keys") {
+            return Err(refused);
+        }
+        // The members may be within the limits, and what stands beside them too much.
+        let plain = Limits::default();
+        let wider = Limits { bytes: plain.bytes + SHOWN, nodes: plain.nodes + 8, keys: plain.keys + 2, ..plain };
+        let (mut object, meta) = shown(parse(text, &wider)?)?;
+        let id = object.members.remove("id");
+        object.members = Self::admit(Check::canonical(Value::Object(object.members))?, Dollar::Refused)?.members;
+        object.members.extend(id.map(|id| ("id".to_owned(), id)));
+        Ok((object, meta))
     }
 
     /// Reads a patch: like [`Object::parse`], but names beginning with `$` are allowed.

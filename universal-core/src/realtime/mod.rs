@@ -7,12 +7,14 @@
 
 pub mod bus;
 pub mod change;
+pub mod consumer;
 pub mod feed;
 pub mod service;
 pub mod subscription;
 
 pub use bus::Bus;
 pub use change::{Change, Operation};
+pub use consumer::{Committed, Consumer, Positions};
 pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
 pub use service::Realtime;
 pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};

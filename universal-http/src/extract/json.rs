@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::error::Category;
-use universal_core::error::{Error, ErrorKind, Result};
+use universal_core::error::{Error, Result};
 
 /// That the body says it is JSON: `application/json` or `application/…+json`, in UTF-8.
 ///
@@ -13,16 +13,44 @@ use universal_core::error::{Error, ErrorKind, Result};
 /// # Errors
 /// `Invalid` with code `unsupported-media-type` (415).
 pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
-    let wrong = || {
-        Error::new(ErrorKind::Invalid, "unsupported-media-type", "send JSON, with `Content-Type: application/json`")
-            .with_field("Content-Type")
-    };
+    match essence(headers) {
+        Some(essence)
+            if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) =>
+        {
+            Ok(())
+        }
+        _ => Err(unsupported("send JSON, with `Content-Type: application/json`")),
+    }
+}
+
+/// That the body says it is lines of JSON: `application/x-ndjson` (or `application/ndjson`, `application/jsonl`), in
+/// UTF-8 and not compressed.
+///
+/// # Errors
+/// `Invalid` with code `unsupported-media-type` (415).
+pub(crate) fn require_lines(headers: &HeaderMap) -> Result<()> {
+    let known = ["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+    if !essence(headers).is_some_and(|essence| known.contains(&essence.as_str())) {
+        return Err(unsupported("send one document a line, with `Content-Type: application/x-ndjson`"));
+    }
+    let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(header::CONTENT_ENCODING).iter().all(plain) {
+        let message = "send the lines as they are, without Content-Encoding";
+        return Err(Error::invalid("unsupported-media-type", message).with_field("Content-Encoding"));
+    }
+    Ok(())
+}
+
+fn unsupported(message: &str) -> Error {
+    Error::invalid("unsupported-media-type", message).with_field("Content-Type")
+}
+
+/// The type that the body says it has, in small letters; nothing if it says none, two, or another charset than UTF-8.
+fn essence(headers: &HeaderMap) -> Option<String> {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else { return Err(wrong()) };
-    let text = value.to_str().map_err(|_| wrong())?;
-    let mut parts = text.split(';').map(str::trim);
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let mut parts = value.to_str().ok()?.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json = essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"));
     let utf8 = parts.all(|parameter| match parameter.split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
             let value = value.trim_matches('"');
@@ -30,7 +58,7 @@ pub(crate) fn require_media_type(headers: &HeaderMap) -> Result<()> {
         }
         _ => true,
     });
-    if json && utf8 { Ok(()) } else { Err(wrong()) }
+    utf8.then_some(essence)
 }
 
 /// `bytes` as a `T`. Give `T` `#[serde(deny_unknown_fields)]`.

@@ -1,6 +1,6 @@
 //! Field operations.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -143,15 +143,14 @@ async fn parallel_operations_on_one_array_are_all_kept(on: Fixture) -> Result<()
     check_eq(&body.pointer("/once").and_then(Value::as_array).map(Vec::len), &Some(10))
 }
 
-/// 64 clients; `tests/http` has each of them count to 1 000 over a connection of its own.
+/// 64 clients; `tests/http` has each of them add 1 000 times, over a connection of its own.
 async fn many_clients_count_exactly(on: Fixture) -> Result<(), String> {
     let (caller, name, key) = (user(), collection()?, id("counter")?);
     on.create(&caller, &name, new(json!({"n": 0}))?.with_id(key.clone())).await.map_err(failed)?;
-    let start = Instant::now();
     let clients = (0..64).map(|_| {
         let (on, caller, name, key) = (Arc::clone(&on), caller.clone(), name.clone(), key.clone());
         tokio::spawn(async move {
-            for _ in 0..100 {
+            for _ in 0..10 {
                 on.patch(&caller, &name, &key, patch(json!({"n": {"$inc": 1}}))?, Precondition::None)
                     .await
                     .map_err(failed)?;
@@ -162,6 +161,5 @@ async fn many_clients_count_exactly(on: Fixture) -> Result<(), String> {
     for client in futures_util::future::join_all(clients).await {
         client.map_err(failed)??;
     }
-    println!("6400 increments of one document: {:?}", start.elapsed());
-    check_eq(&value(&stored(&on, &name, &key).await?.body)?, &json!({"n": 6400}))
+    check_eq(&value(&stored(&on, &name, &key).await?.body)?, &json!({"n": 640}))
 }

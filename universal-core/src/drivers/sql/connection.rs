@@ -171,13 +171,7 @@ impl Database {
         T: Send + 'static,
         F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
-        if inside_transaction(self) {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                "write-outside-transaction",
-                "this task is inside `Backend::transaction`; use the transaction's handle (the `…_in` methods)",
-            ));
-        }
+        self.is_outside()?;
         #[cfg(feature = "sqlite")]
         if let Some(writer) = &self.0.writer {
             return writer.write(operation).await;
@@ -189,6 +183,33 @@ impl Database {
         let database = self.clone();
         let written = self.0.tasks.spawn(async move { database.write_alone(operation).await });
         written.await.map_err(Error::internal)?
+    }
+
+    /// As [`write`](Self::write), for operations that run code of the host's: on SQLite they have the writer alone,
+    /// and a caller that goes away stops them.
+    pub(crate) async fn write_alone_with_host<T, F>(&self, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        self.is_outside()?;
+        if self.dialect() == Dialect::Postgres {
+            return self.write(operation).await;
+        }
+        let database = self.clone();
+        self.transaction(move |transaction| Box::pin(async move { operation(&mut database.join(transaction)?).await }))
+            .await
+    }
+
+    fn is_outside(&self) -> Result<()> {
+        if !inside_transaction(self) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            "write-outside-transaction",
+            "this task is inside a transaction or a hook; use its handle (the `…_in` methods)",
+        ))
     }
 
     async fn write_alone<T, F>(&self, operation: F) -> Result<T>

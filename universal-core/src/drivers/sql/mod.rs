@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 pub(crate) mod collections;
 pub(crate) mod column;
 pub(crate) mod connection;
+pub(crate) mod consumers;
 pub(crate) mod dialect;
 pub(crate) mod error;
 pub(crate) mod feed;

@@ -16,7 +16,11 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "sqlite")]
-use crate::drivers::sql::sqlite::{connection::Place, readers::Readers, writer::Writer};
+use crate::drivers::sql::sqlite::{
+    connection::{CHECKPOINT, Place},
+    readers::Readers,
+    writer::Writer,
+};
 use crate::{
     drivers::sql::{
         connection::{Database, Inner, Signals},
@@ -88,6 +92,7 @@ impl Database {
             .foreign_keys(true)
             .pragma("journal_size_limit", "67108864")
             .pragma("cache_size", "-16384")
+            .pragma("wal_autocheckpoint", CHECKPOINT.to_string())
             .statement_cache_capacity(200);
         let writing = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         // Not among the reader's options: SQLite writes the file's header for it, even with what is there.

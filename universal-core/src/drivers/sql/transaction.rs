@@ -44,6 +44,30 @@ pub(super) fn inside_transaction(database: &Database) -> bool {
     INSIDE.try_with(|inside| database.same_as(*inside)).unwrap_or(false)
 }
 
+/// The transaction of a write in the hands of the host's code. If it is dropped and not given back, the write's
+/// transaction can only be rolled back.
+#[derive(Debug)]
+pub(crate) struct LentWrite<'w> {
+    pub(crate) transaction: Transaction<'w>,
+    effects: &'w mut Effects,
+}
+
+impl LentWrite<'_> {
+    /// Ends the loan: what was done in the transaction is the write's.
+    pub(crate) fn give_back(self) {
+        if let Some(state) = self.transaction.into_state::<State>() {
+            *self.effects = state.effects;
+        }
+    }
+}
+
+/// The code of a write that must be done again in a transaction of its own, because hooks run in it.
+pub(crate) const NEEDS_TRANSACTION: &str = "needs-transaction";
+
+fn needs_transaction() -> Error {
+    Error::new(ErrorKind::Internal, NEEDS_TRANSACTION, "a write with hooks was begun beside other writes")
+}
+
 impl Database {
     /// The statements of a caller's transaction.
     ///
@@ -65,6 +89,21 @@ impl Database {
         Transaction::new(connection, Box::new(state))
     }
 
+    /// Lends the transaction of a write to code of the host's, within the write.
+    ///
+    /// # Errors
+    /// [`NEEDS_TRANSACTION`] for a write that shares its transaction with others.
+    pub(crate) fn lend_write<'w>(&self, write: &'w mut Write<'_>) -> Result<LentWrite<'w>> {
+        let (connection, effects) = write.lend().ok_or_else(needs_transaction)?;
+        let state = State { database: self.identity(), effects: effects.give_away() };
+        Ok(LentWrite { transaction: Transaction::new(connection, Box::new(state)), effects })
+    }
+
+    /// Runs code of the host's that holds the handle of a transaction: what it writes beside the handle is refused.
+    pub(crate) async fn inside<T>(&self, body: impl Future<Output = T> + Send) -> T {
+        INSIDE.scope(self.identity(), body).await
+    }
+
     /// What a lent transaction must tell others once it is committed.
     pub(crate) fn signalled(&self, transaction: Transaction<'_>) -> Signalled {
         Signalled(transaction.into_state::<State>().filter(|state| self.same_as(state.database)))
@@ -83,6 +122,15 @@ impl Database {
         T: Send,
         F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
     {
+        self.transaction_within(self.0.transaction_limit, body).await
+    }
+
+    /// The same within another time.
+    pub(crate) async fn transaction_within<T, F>(&self, limit: Duration, body: F) -> Result<T>
+    where
+        T: Send,
+        F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
+    {
         if inside_transaction(self) {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -94,17 +142,22 @@ impl Database {
         if let Some(writer) = &self.0.writer {
             let grant = writer.exclusive().await?;
             let (transaction, lease) = grant.into_parts();
-            return self.run(transaction, body, Some(lease)).await;
+            return self.run(transaction, body, (limit, Some(lease))).await;
         }
         if self.0.stop.is_cancelled() {
             return Err(shutting_down());
         }
         let transaction = self.0.connection.begin().await.map_err(from_db)?;
-        self.run(transaction, body, None).await
+        self.run(transaction, body, (limit, None)).await
     }
 
     /// `lease` is what keeps SQLite's writer waiting; it must outlive the end of the transaction.
-    async fn run<T, F>(&self, transaction: DatabaseTransaction, body: F, lease: Option<Lease>) -> Result<T>
+    async fn run<T, F>(
+        &self,
+        transaction: DatabaseTransaction,
+        body: F,
+        (limit, lease): (Duration, Option<Lease>),
+    ) -> Result<T>
     where
         T: Send,
         F: for<'a> FnOnce(&'a mut Transaction<'_>) -> BoxFuture<'a, Result<T>> + Send,
@@ -112,7 +165,6 @@ impl Database {
         // Dropped in the reverse order of this line: the transaction is rolled back before the writer goes on.
         let (lease, transaction) = (lease, transaction);
         let mut handle = self.lend(&transaction);
-        let limit = self.0.transaction_limit;
         let bounded = tokio::time::timeout(limit, INSIDE.scope(self.identity(), body(&mut handle)));
         let outcome = bounded.await.unwrap_or_else(|_| {
             Err(Error::new(

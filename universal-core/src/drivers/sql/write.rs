@@ -47,6 +47,8 @@ pub(super) enum Numbering {
 pub(crate) struct Effects {
     /// Whether a statement changed anything, so that a failure needs a rollback.
     wrote: bool,
+    /// How many statements changed something, or failed.
+    changes: u64,
     /// Whether a statement failed or was given up half-way: nobody knows then what the transaction
     /// holds (PostgreSQL has aborted it, SQLite may have rolled it back), so it must not be committed.
     broken: bool,
@@ -92,6 +94,15 @@ impl<'t> Write<'t> {
         Ok(number)
     }
 
+    /// The transaction, to lend it to code of the host's; `None` if others write in it too.
+    pub(super) fn lend(&mut self) -> Option<(&'t DatabaseTransaction, &mut Effects)> {
+        match &self.connection {
+            Link::Orm(connection) => Some((*connection, &mut *self.effects)),
+            #[cfg(feature = "sqlite")]
+            Link::Native(..) => None,
+        }
+    }
+
     /// Which SQL is spoken.
     pub(crate) fn dialect(&self) -> Dialect {
         self.dialect
@@ -133,6 +144,11 @@ impl<'t> Write<'t> {
         Ok(rows)
     }
 
+    /// How many statements have changed something. A step that failed and left it as it was has left nothing behind.
+    pub(crate) fn changes(&self) -> u64 {
+        self.effects.changes
+    }
+
     /// After the commit, the job workers of this process look at the queue.
     pub(crate) fn signal_jobs(&mut self) {
         self.effects.jobs = true;
@@ -167,12 +183,21 @@ struct Attempt {
 
 impl Effects {
     fn attempt(&mut self) -> Attempt {
+        self.changes += 1;
         Attempt { broken_before: std::mem::replace(&mut self.broken, true) }
     }
 
     fn answered(&mut self, attempt: Attempt, wrote: bool) {
         self.broken = attempt.broken_before;
         self.wrote |= wrote;
+        if !wrote {
+            self.changes -= 1;
+        }
+    }
+
+    /// Hands them over. Until they are given back, the transaction counts as broken.
+    pub(super) fn give_away(&mut self) -> Self {
+        std::mem::replace(self, Self { broken: true, ..Self::default() })
     }
 
     /// Whether the transaction can only be rolled back, whatever its operation answered.

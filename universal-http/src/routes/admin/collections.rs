@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::{StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use universal_core::{
-    collections::{CollectionInfo, CollectionSettings, Collections},
+    Caller,
+    collections::{CollectionInfo, CollectionSettings, Collections, IndexInfo, IndexState, ListQuery},
     error::{Error, Result},
     id::CollectionName,
 };
@@ -22,6 +23,43 @@ struct Shown<'a> {
     name: &'a str,
     version: i64,
     settings: &'a CollectionSettings,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    indexes: Vec<ShownIndex<'a>>,
+}
+
+/// How far an index is.
+#[derive(Serialize)]
+struct ShownIndex<'a> {
+    name: &'a str,
+    state: IndexState,
+    documents: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> From<&'a IndexInfo> for ShownIndex<'a> {
+    fn from(info: &'a IndexInfo) -> Self {
+        Self { name: &info.name, state: info.state, documents: info.documents, reason: info.reason.as_deref() }
+    }
+}
+
+/// A list that is to be explained.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct Explain {
+    filter: Option<String>,
+    sort: Option<String>,
+    /// Whose list it is; the administrator's own without.
+    caller: Option<Asking>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asking {
+    id: String,
+    #[serde(default)]
+    roles: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -31,7 +69,8 @@ struct List<'a> {
 
 impl<'a> From<&'a CollectionInfo> for Shown<'a> {
     fn from(info: &'a CollectionInfo) -> Self {
-        Self { name: info.name.as_str(), version: info.version, settings: &info.settings }
+        let indexes = info.indexes.iter().map(ShownIndex::from).collect();
+        Self { name: info.name.as_str(), version: info.version, settings: &info.settings, indexes }
     }
 }
 
@@ -55,6 +94,28 @@ pub(crate) async fn configure(service: Arc<dyn Collections>, mut cx: Context) ->
     let expected = expected(&cx)?;
     let settings: CollectionSettings = cx.json().await?;
     answer(&service.configure(cx.caller(), &name, settings, expected).await?)
+}
+
+/// `POST /admin/collections/{name}/explain`: which index a list uses, for what, and why not the others.
+pub(crate) async fn explain(service: Arc<dyn Collections>, mut cx: Context) -> Result<Response> {
+    cx.no_query()?;
+    let name = name(&cx)?;
+    let body: Explain = cx.json().await?;
+    let mut query = ListQuery::new();
+    if let Some(filter) = &body.filter {
+        query = query.with_filter(filter)?;
+    }
+    if let Some(sort) = &body.sort {
+        query = query.with_sort(sort)?;
+    }
+    let asking = match body.caller {
+        Some(asking) => {
+            let id = asking.id.parse().map_err(|error: Error| error.with_field("/caller/id"))?;
+            Some(Caller::user(cx.caller().tenant().clone(), id).with_roles(asking.roles))
+        }
+        None => None,
+    };
+    response::json(StatusCode::OK, &service.explain(cx.caller(), &name, &query, asking.as_ref()).await?)
 }
 
 fn answer(info: &CollectionInfo) -> Result<Response> {

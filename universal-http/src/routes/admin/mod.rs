@@ -17,4 +17,8 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
         Box::pin(collections::configure(service, cx))
     })
     .access(Access::Admin),
+    Route::post("/admin/collections/{name}/explain", "admin.collections.explain", |service, cx| {
+        Box::pin(collections::explain(service, cx))
+    })
+    .access(Access::Admin),
 ];

@@ -17,7 +17,7 @@ use crate::{
     response::{self, Response},
 };
 
-/// `GET /db/{collection}?filter=&sort=&limit=&cursor=&fields=&expand=&count=`
+/// `GET /db/{collection}?filter=&search=&sort=&limit=&cursor=&fields=&expand=&count=`
 pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<Response> {
     let collection = collection(&cx)?;
     let mut query = cx.query()?;
@@ -27,6 +27,9 @@ pub(crate) async fn list(service: Arc<dyn Collections>, cx: Context) -> Result<R
     }
     if let Some(sort) = query.take_text("sort") {
         list = list.with_sort(&sort)?;
+    }
+    if let Some(search) = query.take_text("search") {
+        list = list.with_search(search);
     }
     if let Some(cursor) = query.take_text("cursor") {
         list = list.with_cursor(cursor);

@@ -7,6 +7,7 @@ mod condition;
 mod documents;
 mod matching;
 mod perform;
+mod transfer;
 mod wire;
 
 use universal_core::collections::Collections;
@@ -37,4 +38,10 @@ pub(crate) const ROUTES: &[Route<dyn Collections>] = &[
     Route::delete("/db/{collection}/{id}", "collections.delete", |service, cx| {
         Box::pin(documents::delete(service, cx))
     }),
+    Route::get("/db/{collection}/_export", "collections.export", |service, cx| Box::pin(transfer::export(service, cx)))
+        .streaming(),
+    Route::post("/db/{collection}/_import", "collections.import", |service, cx| {
+        Box::pin(transfer::import(service, cx))
+    })
+    .streaming(),
 ];

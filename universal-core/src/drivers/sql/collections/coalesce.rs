@@ -62,8 +62,9 @@ impl SqlCollections {
         let (Some(coalescer), DocumentWrite::Create { collection, document }) = (&self.coalescer, write) else {
             return Ok(None);
         };
-        let Known { configured, tenant_version, .. } = self.configurations.recent(caller.tenant(), collection).await?;
-        if inside_transaction(&self.database) || !configured.creates_alone() {
+        let Known { configured, tenant_version, hooks, .. } =
+            self.configurations.recent(caller.tenant(), collection).await?;
+        if inside_transaction(&self.database) || !configured.creates_alone() || hooks.is_some() {
             return Ok(None);
         }
         let writing = Writing { caller, configured: &configured, now: self.clock.now(), wants_before: false };

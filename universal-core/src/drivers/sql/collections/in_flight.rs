@@ -3,7 +3,10 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use crate::{
@@ -20,7 +23,7 @@ pub(super) struct InFlight(Arc<Mutex<HashSet<Running>>>);
 type Running = (TenantId, String, IdempotencyKey);
 
 impl InFlight {
-    /// Takes a key until the guard is dropped.
+    /// Takes a key until the guard is released or dropped.
     ///
     /// # Errors
     /// `Conflict` if it is taken; `Unauthenticated` for an anonymous caller.
@@ -30,7 +33,7 @@ impl InFlight {
         if !all.insert(running.clone()) {
             return Err(idempotency::in_flight());
         }
-        Ok(Guard { all: self.clone(), running })
+        Ok(Guard { all: self.clone(), running, released: AtomicBool::new(false) })
     }
 }
 
@@ -44,10 +47,20 @@ impl fmt::Debug for InFlight {
 pub(super) struct Guard {
     all: InFlight,
     running: Running,
+    released: AtomicBool,
+}
+
+impl Guard {
+    /// Gives the key back, once: it may be another call's by the next time.
+    pub(super) fn release(&self) {
+        if !self.released.swap(true, Ordering::AcqRel) {
+            self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.running);
+        }
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.all.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.running);
+        self.release();
     }
 }

@@ -9,11 +9,13 @@ use crate::{
     collections::{
         document::Document,
         list_cursor::{CursorKey, Position},
+        plan::{Order, Scan},
         query::{Direction, ListQuery},
         rule::Visible,
+        search::Search,
     },
     drivers::sql::{
-        collections::{rows, selection::Selection},
+        collections::{rows, search, selection::Selection},
         dialect::Dialect,
         lower::{Lowered, sort_bounds, sort_terms},
         statement::Row,
@@ -37,20 +39,44 @@ pub(super) struct Statement {
     sql: String,
 }
 
+/// Who asks for which list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) collection: &'a CollectionName,
+    pub(super) query: &'a ListQuery,
+    /// What the rule shows.
+    pub(super) visible: &'a Visible,
+    pub(super) now: Timestamp,
+    /// What is searched for in the documents.
+    pub(super) search: Option<&'a Search>,
+    /// The part of an index that serves it.
+    pub(super) scan: Option<&'a Scan<'a>>,
+}
+
+impl Asked<'_> {
+    /// The rows that it is about.
+    ///
+    /// # Errors
+    /// `Invalid` for a filter that SQL cannot ask.
+    pub(super) fn rows(&self, dialect: Dialect) -> Result<Selection> {
+        let filter = self.query.filter.as_ref();
+        let mut rows = Selection::new(dialect, self.caller, self.collection, self.visible, filter, self.now)?;
+        if let Some(search) = self.search {
+            let place = (self.caller.tenant(), self.collection);
+            rows.restrict(search::condition(dialect, place, search, rows.next()));
+        }
+        Ok(rows)
+    }
+}
+
 impl Statement {
-    /// Builds the statement of `query` over the rows that are `visible`.
+    /// Builds the statement of a list.
     ///
     /// # Errors
     /// `Invalid` for a cursor of another list and for a filter that SQL cannot ask.
-    pub(super) fn build(
-        dialect: Dialect,
-        caller: &Caller,
-        collection: &CollectionName,
-        query: &ListQuery,
-        visible: &Visible,
-        cursors: &CursorKey,
-        now: Timestamp,
-    ) -> Result<Self> {
+    pub(super) fn build(dialect: Dialect, asked: Asked<'_>, cursors: &CursorKey) -> Result<Self> {
+        let Asked { caller, collection, query, scan, .. } = asked;
         let scope = scope(caller, collection, query);
         let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
         let backwards = start.as_ref().is_some_and(|start| start.backwards);
@@ -60,7 +86,7 @@ impl Statement {
             directions = directions.into_iter().map(Direction::reversed).collect();
         }
         let mut statement = Self {
-            selection: Selection::new(dialect, caller, collection, visible, query.filter.as_ref(), now)?,
+            selection: asked.rows(dialect)?,
             collection: collection.clone(),
             fields: query.sort.iter().map(|key| key.field.clone()).collect(),
             limit: query.limit.get() as usize,
@@ -68,10 +94,65 @@ impl Statement {
             scope,
             sql: String::new(),
         };
-        statement.begin_after(&directions)?;
+        let order = match scan {
+            Some(scan) => statement.go_through(scan, backwards)?,
+            None => None,
+        };
+        if order.is_none() {
+            statement.begin_after(&directions)?;
+        }
         statement.sql = format!("SELECT {}{}", rows::columns(dialect), statement.selection.rows());
-        statement.order(&directions)?;
+        match order {
+            Some(Order { key, id }) => {
+                statement.sql.push_str(&format!(" ORDER BY entry.key{}, entry.tie{}", towards(key), towards(id)));
+            }
+            None => statement.order(&directions),
+        }
+        let limit = i64::try_from(statement.limit + 1).map_err(Error::internal)?;
+        let limit = statement.selection.bind(limit);
+        statement.sql.push_str(&format!(" LIMIT ${limit}"));
         Ok(statement)
+    }
+
+    /// Finds the rows through an index, and answers in which order it goes, if that is the list's.
+    fn go_through(&mut self, scan: &Scan<'_>, backwards: bool) -> Result<Option<Order>> {
+        self.selection.through(scan);
+        let order = scan.order.map(|order| if backwards { order.reversed() } else { order });
+        let place = match (&self.start, order) {
+            (Some(start), Some(_)) => {
+                let (keys, id) = read_position(start, self.fields.len()).ok_or_else(bad_cursor)?;
+                scan.place(&keys, &id).map(|(key, tie)| (key, tie.to_owned()))
+            }
+            _ => None,
+        };
+        let (mut low, mut high) = (Some(scan.low.clone()), Some(scan.high.clone()));
+        if let (Some((key, tie)), Some(order)) = (place, order) {
+            // One bound an end, or a database would pick one of two, perhaps the wider. What was the last row of a page
+            // lies within, unless the bounds move with the time.
+            if key >= scan.low && key < scan.high {
+                match order.key {
+                    Direction::Ascending => low = None,
+                    Direction::Descending => high = None,
+                }
+            }
+            let (key, tie) = (self.selection.bind(key), self.selection.bind(tie));
+            let sign = after(order.key);
+            self.selection.restrict_entries(&if order.key == order.id {
+                format!("(entry.key, entry.tie) {sign} (${key}, ${tie})")
+            } else {
+                format!(
+                    "entry.key {sign}= ${key} AND (entry.key {sign} ${key} OR entry.tie {} ${tie})",
+                    after(order.id)
+                )
+            });
+        }
+        for (bound, sign) in [(low, ">="), (high, "<")] {
+            if let Some(bound) = bound {
+                let bound = self.selection.bind(bound);
+                self.selection.restrict_entries(&format!("entry.key {sign} ${bound}"));
+            }
+        }
+        Ok(order)
     }
 
     pub(super) fn sql(&self) -> &str {
@@ -105,7 +186,7 @@ impl Statement {
         Ok(())
     }
 
-    fn order(&mut self, directions: &[Direction]) -> Result<()> {
+    fn order(&mut self, directions: &[Direction]) {
         self.sql.push_str(" ORDER BY ");
         for (field, direction) in self.fields.iter().zip(directions) {
             let terms = sort_terms(field, self.selection.dialect(), self.selection.next());
@@ -118,10 +199,6 @@ impl Statement {
         }
         self.sql.push_str("id");
         self.sql.push_str(towards(directions.last().copied().unwrap_or(Direction::Ascending)));
-        let limit = i64::try_from(self.limit + 1).map_err(Error::internal)?;
-        let limit = self.selection.bind(limit);
-        self.sql.push_str(&format!(" LIMIT ${limit}"));
-        Ok(())
     }
 
     /// The page that the rows make. That it was `cut`, or one row more than the limit, says that there
@@ -173,7 +250,8 @@ pub(super) fn scope(caller: &Caller, collection: &CollectionName, query: &ListQu
         .map(|key| format!("{}{}", if key.direction == Direction::Descending { "-" } else { "+" }, key.field))
         .collect();
     let sort = sort.join(",");
-    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort];
+    let search = query.search.as_deref().unwrap_or_default();
+    let parts = [caller.tenant().as_str(), collection.as_str(), &filter, &sort, search];
     parts.iter().map(|part| format!("{}:{part};", part.len())).collect()
 }
 

@@ -39,7 +39,8 @@ struct Work {
     command: Command,
     key: Option<IdempotencyKey>,
     cursors: Arc<CursorKey>,
-    _guard: Option<Guard>,
+    /// Held by the work itself, which goes on when its caller leaves.
+    guard: Option<Guard>,
 }
 
 impl SqlCollections {
@@ -52,16 +53,26 @@ impl SqlCollections {
     ) -> Result<Once> {
         let guard = key.map(|key| self.in_flight.enter(caller, key)).transpose()?;
         let (cursors, key) = (Arc::clone(&self.cursors), key.cloned());
-        let work = Arc::new(Work { caller: caller.clone(), command, key, cursors, _guard: guard });
+        let work = Arc::new(Work { caller: caller.clone(), command, key, cursors, guard });
+        let outcome = self.tried(&work).await;
+        // Before the answer is told: whoever has it may use the key again, and the work may still lie somewhere.
+        if let Some(guard) = &work.guard {
+            guard.release();
+        }
+        outcome
+    }
+
+    /// Tries a command until the settings by which it was decided are those of its commit.
+    async fn tried(&self, work: &Arc<Work>) -> Result<Once> {
         let mut settings = self.settings_for(&work.caller, &work.command, false).await?;
         // Refused here already, so that strangers do not queue for the writer.
         admits(&work.caller, &work.command, &settings)?;
         let mut decisions = 1;
         loop {
-            let (now, shared) = (self.clock.now(), Arc::clone(&work));
+            let (now, shared) = (self.clock.now(), Arc::clone(work));
+            let is_hooked = settings.values().any(|known| known.hooks.is_some());
             let outcome = self
-                .database
-                .write(move |write| {
+                .commit(is_hooked, move |write| {
                     let (work, settings) = (Arc::clone(&shared), Arc::clone(&settings));
                     Box::pin(async move {
                         let by = Performance { caller: &work.caller, now, cursors: &work.cursors, settings: &settings };

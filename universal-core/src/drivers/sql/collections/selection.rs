@@ -6,7 +6,7 @@ use sea_orm::Value;
 use crate::{
     caller::Caller,
     clock::Timestamp,
-    collections::rule::Visible,
+    collections::{plan::Scan, rule::Visible},
     drivers::sql::{
         dialect::Dialect,
         lower::{Lowered, json_value, lower},
@@ -21,11 +21,20 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Selection {
     dialect: Dialect,
-    /// What an index by key finds.
+    /// What an index by key finds, after the tenant.
     key: String,
     /// What else must hold, each with ` AND ` before it.
     rest: String,
     values: Vec<Value>,
+    entries: Option<Entries>,
+}
+
+/// The part of an index through which the rows are found; it stands in the statement as `entry`.
+#[derive(Clone, Debug)]
+struct Entries {
+    condition: String,
+    /// The document's id.
+    id: &'static str,
 }
 
 impl Selection {
@@ -43,9 +52,10 @@ impl Selection {
     ) -> Result<Self> {
         let mut selection = Self {
             dialect,
-            key: "tenant_id = $1 AND collection = $2".to_owned(),
+            key: "collection = $2".to_owned(),
             rest: String::new(),
             values: vec![caller.tenant().as_str().into(), collection.as_str().into()],
+            entries: None,
         };
         match visible {
             Visible::All => {}
@@ -92,20 +102,58 @@ impl Selection {
         self.values.extend(values);
     }
 
-    /// ` FROM … WHERE …`, over the columns of `universal_documents`.
+    /// Finds the rows through an index: through the entries from one key on and before another.
+    pub(super) fn through(&mut self, scan: &Scan<'_>) {
+        let number = self.bind(scan.index.id);
+        let id = if scan.index.unique { "coalesce(entry.doc_id, entry.tie)" } else { "entry.tie" };
+        self.entries = Some(Entries { condition: format!("entry.tenant_id = $1 AND entry.index_id = ${number}"), id });
+    }
+
+    /// Only rows whose entry satisfies `condition`, if they are found through an index.
+    pub(super) fn restrict_entries(&mut self, condition: &str) {
+        if let Some(entries) = &mut self.entries {
+            entries.condition.push_str(" AND ");
+            entries.condition.push_str(condition);
+        }
+    }
+
+    /// ` FROM … WHERE …`, over the columns of `universal_documents`, and of `entry` where they are found through an index.
     pub(super) fn rows(&self) -> String {
-        format!(" FROM universal_documents WHERE {}{}", self.key, self.rest)
+        let Self { key, rest, .. } = self;
+        let Some(Entries { condition, id }) = &self.entries else {
+            return format!(" FROM universal_documents WHERE tenant_id = $1 AND {key}{rest}");
+        };
+        // In both forms the entries are read first, in the order that is asked for, and each document by its key: no
+        // statistics, or the lack of them, make the database do otherwise.
+        match self.dialect {
+            Dialect::Postgres => format!(
+                " FROM universal_index_entries AS entry CROSS JOIN LATERAL (
+                    SELECT * FROM universal_documents
+                    WHERE tenant_id = $1 AND {key} AND id = {id}{rest} OFFSET 0) AS universal_documents
+                 WHERE {condition}"
+            ),
+            Dialect::Sqlite => format!(
+                " FROM universal_index_entries AS entry CROSS JOIN universal_documents
+                 WHERE {condition} AND universal_documents.tenant_id = $1 AND {key} AND id = {id}{rest}"
+            ),
+        }
     }
 
     /// The same, but of the first `most` rows alone that the key finds: `most` rows are looked at, and no more.
     pub(super) fn rows_among(&self, most: u32) -> String {
         let Self { key, rest, .. } = self;
-        format!(" FROM (SELECT * FROM universal_documents WHERE {key} LIMIT {most}) WHERE TRUE{rest}")
+        format!(
+            " FROM (SELECT * FROM universal_documents WHERE tenant_id = $1 AND {key} LIMIT {most})
+             WHERE TRUE{rest}"
+        )
     }
 
     /// How many rows the key finds, counted to `most`.
     pub(super) fn size_up_to(&self, most: u32) -> String {
-        format!("SELECT count(*) FROM (SELECT 1 FROM universal_documents WHERE {} LIMIT {most})", self.key)
+        format!(
+            "SELECT count(*) FROM (SELECT 1 FROM universal_documents WHERE tenant_id = $1 AND {} LIMIT {most})",
+            self.key
+        )
     }
 
     /// The number of the placeholder that comes next.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 #[cfg(feature = "postgres")]
 use crate::drivers::sql::{collections::coalesce::Coalescer, dialect::Dialect};
@@ -18,19 +19,24 @@ use crate::{
         decide,
         distinct::{Distinct, DistinctQuery},
         document::Document,
+        explain::Explanation,
         idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
         matching::{Affected, Matching, MatchingWrite},
+        plan,
         query::{GetQuery, ListQuery},
-        rule::{Action, administers},
+        rule::{Action, Visible, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
+        transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, Written},
     },
     cursor::Cursor,
     drivers::sql::{
         collections::{
             aggregate,
+            build::SqlIndexBuilder,
+            build_words::SqlWordsBuilder,
             configurations::{Known, SqlConfigurations, unknown_tenant},
             count,
             expand::Reading,
@@ -41,15 +47,15 @@ use crate::{
         connection::Database,
         statement::{Row, column, text_length},
     },
-    error::{Error, Result},
-    expr::{Expression, Field},
+    error::{Error, ErrorKind, Result},
+    expr::{self, Expression, Field},
     id::{CollectionName, DocumentId, TenantId},
     page::{Page, Snapshot},
     transaction::Transaction,
 };
 
 /// How many bytes of documents a page holds, but for its last one; it is then shorter than its limit.
-const PAGE_BYTES: usize = 8 * 1024 * 1024;
+pub(super) const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a write is decided anew because the settings changed while it was under way.
 pub(super) const DECISIONS: u32 = 5;
 
@@ -60,6 +66,10 @@ pub(crate) struct SqlCollections {
     pub(super) clock: SharedClock,
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
+    /// Notified when there may be words to collect.
+    words_work: Arc<Notify>,
+    /// Notified when there may be an index to build.
+    index_work: Arc<Notify>,
     #[cfg(feature = "postgres")]
     pub(super) coalescer: Option<Coalescer>,
     pub(super) in_flight: InFlight,
@@ -79,17 +89,30 @@ impl SqlCollections {
             clock,
             cursors: Arc::new(cursors),
             configurations,
+            words_work: Arc::new(Notify::new()),
+            index_work: Arc::new(Notify::new()),
             in_flight: InFlight::default(),
         }
     }
 
+    /// What collects the words of the documents that were there before they could be searched.
+    pub(crate) fn words_builder(&self) -> SqlWordsBuilder {
+        SqlWordsBuilder::new(self.database.clone(), Arc::clone(&self.words_work))
+    }
+
+    /// What builds the indexes of these collections.
+    pub(crate) fn index_builder(&self) -> SqlIndexBuilder {
+        SqlIndexBuilder::new(self.database.clone(), Arc::clone(&self.clock), Arc::clone(&self.index_work))
+    }
+
     /// The place in the feed before a read that follows, and the settings by which it is made.
     pub(super) async fn before_read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(Cursor, Known)> {
-        let sql = "SELECT f.epoch, f.head, t.settings_version FROM universal_feeds f
+        let sql = "SELECT f.epoch, f.head, t.settings_version, t.cut_version FROM universal_feeds f
             JOIN universal_tenants t ON t.id = f.tenant_id WHERE f.tenant_id = $1";
         let row = self.database.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
         let cursor = Cursor::new(column::<String>(&row, 0)?, column(&row, 1)?);
-        Ok((cursor, self.configurations.at_version(tenant, collection, column(&row, 2)?).await?))
+        let versions = (column(&row, 2)?, column(&row, 3)?);
+        Ok((cursor, self.configurations.at_versions(tenant, collection, versions).await?))
     }
 
     /// The rows that `caller` may list and `filter` matches, and the place in the feed before them. `named` are the
@@ -230,18 +253,51 @@ impl Collections for SqlCollections {
         may_list(configured, caller, query)?;
         let (fields, expand) = (query.fields.as_ref(), query.expand.as_ref());
         let dialect = self.database.dialect();
-        let statement = list::Statement::build(dialect, caller, collection, query, &visible, &self.cursors, now)?;
-        let body = |row: &Row| text_length(row, 1);
-        let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
-        let mut page = statement.page(&found, cut, &self.cursors)?;
+        let search = self.searched(caller, (collection, configured), query).await?;
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &facts);
+        // What is searched for is found by its words.
+        let scan = match &search {
+            Some(_) => None,
+            None => plan::choose(configured.indexes(), &conditions, &query.sort),
+        };
+        let (search, scan) = (search.as_ref(), scan.as_ref());
+        let asked = list::Asked { caller, collection, query, visible: &visible, now, search, scan };
+        let mut page = match asked.search {
+            Some(search) if query.sort.is_empty() => self.ranked(asked, search).await?,
+            _ => {
+                let statement = list::Statement::build(dialect, asked, &self.cursors)?;
+                let body = |row: &Row| text_length(row, 1);
+                let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
+                statement.page(&found, cut, &self.cursors)?
+            }
+        };
         if query.count != Counting::None {
-            let all = Selection::new(dialect, caller, collection, &visible, query.filter.as_ref(), now)?;
-            page.count = count::count(&self.database, all, query.count).await?;
+            page.count = count::count(&self.database, asked.rows(dialect)?, query.count).await?;
         }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
         let shown = shown.collect::<Result<_>>()?;
         page.items = self.arranged(&Reading { caller, collection, known: &known, now }, shown, fields, expand).await?;
         Ok(Snapshot { value: page, cursor })
+    }
+
+    async fn export(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ExportQuery,
+    ) -> Result<Snapshot<DocumentPages>> {
+        self.pages(caller, collection, query).await
+    }
+
+    async fn import(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        lines: NdjsonStream,
+        options: ImportOptions,
+    ) -> Result<ImportReport> {
+        self.take_in(caller, collection, lines, options).await
     }
 
     async fn aggregate(
@@ -265,6 +321,31 @@ impl Collections for SqlCollections {
     ) -> Result<Snapshot<Distinct>> {
         let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
         Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn explain(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+        asking: Option<&Caller>,
+    ) -> Result<Explanation> {
+        administers(caller)?;
+        let asking = asking.unwrap_or(caller);
+        if asking.tenant() != caller.tenant() {
+            let message = "the list of another tenant's caller cannot be explained";
+            return Err(Error::new(ErrorKind::Forbidden, "forbidden", message));
+        }
+        let (_, known) = self.before_read(caller.tenant(), collection).await?;
+        let (configured, now) = (&known.configured, self.clock.now());
+        let rule = configured.rule(Action::List);
+        let visible = rule.visible(asking, now)?;
+        may_list(configured, asking, query)?;
+        let known = expr::Known::of(asking, now);
+        let conditions = plan::conditions(&visible, query.filter.as_ref(), &known);
+        let verdicts = plan::plan(configured.indexes(), &conditions, &query.sort);
+        let rule = (visible != Visible::All).then(|| rule.to_text());
+        Ok(Explanation::of(configured.indexes(), &verdicts, (rule, query.filter.as_ref(), &query.sort)))
     }
 
     async fn settings(&self, caller: &Caller, collection: &CollectionName) -> Result<CollectionInfo> {
@@ -296,6 +377,8 @@ impl Collections for SqlCollections {
             })
             .await?;
         self.configurations.forget(caller.tenant(), collection);
+        self.words_work.notify_one();
+        self.index_work.notify_one();
         self.configurations.info(caller.tenant(), collection).await
     }
 }

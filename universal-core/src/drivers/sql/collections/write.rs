@@ -31,11 +31,30 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     pub(super) fn writing(&self) -> Writing<'a> {
-        Writing { caller: self.caller, configured: &self.known.configured, now: self.now, wants_before: false }
+        let configured = &self.known.configured;
+        // The entries of a document before an update are made of its members.
+        let wants_before = !configured.indexes().is_empty();
+        Writing { caller: self.caller, configured, now: self.now, wants_before }
     }
 
-    fn tenant(&self) -> &'a TenantId {
+    pub(super) fn tenant(&self) -> &'a TenantId {
         self.caller.tenant()
+    }
+
+    /// What will be stored after the host's hooks had their say.
+    async fn before_store<'d>(
+        &self,
+        write: &mut Write<'_>,
+        before: Option<&Document>,
+        decided: Decided<'d>,
+    ) -> Result<Decided<'d>> {
+        match &self.known.hooks {
+            Some(hooks) => {
+                let by = (self.caller, &*self.known.configured);
+                hooks.before_store(write, by, before, decided).await
+            }
+            None => Ok(decided),
+        }
     }
 }
 
@@ -49,6 +68,7 @@ pub(super) async fn apply(write: &mut Write<'_>, author: Author<'_>, operation: 
         DocumentWrite::Patch { collection, id, patch, precondition } => {
             let current = write.lock_document(author.tenant(), collection, id).await?;
             let decided = decide::patch(&author.writing(), current.as_ref(), patch, precondition)?;
+            let decided = author.before_store(write, current.as_ref(), decided).await?;
             update(write, author, current.as_ref(), decided).await?
         }
         DocumentWrite::Delete { collection, id, precondition } => {
@@ -72,6 +92,7 @@ async fn create(
     document: &NewDocument,
 ) -> Result<Written> {
     let decided = decide::create(&author.writing(), collection, document)?;
+    let decided = author.before_store(write, None, decided).await?;
     match insert(write, author, decided).await? {
         Some(created) => Ok(Written::Created(created)),
         None => Err(decide::taken()),
@@ -87,6 +108,7 @@ async fn replace(
     for _ in 0..LOOKS {
         let current = write.lock_document(author.tenant(), collection, id).await?;
         let decided = decide::replace(&author.writing(), (collection, id), current.as_ref(), body, precondition)?;
+        let decided = author.before_store(write, current.as_ref(), decided).await?;
         if current.is_some() {
             return update(write, author, current.as_ref(), decided).await;
         }
@@ -94,16 +116,27 @@ async fn replace(
         if let Some(created) = insert(write, author, decided).await? {
             return Ok(Written::Created(created));
         }
+        if author.known.hooks.is_some() {
+            // What they did cannot be undone alone: the whole write is done again.
+            break;
+        }
     }
-    Err(Error::new(ErrorKind::Busy, "write-conflict", "the document is created and deleted all the time; try again"))
+    Err(Error::new(ErrorKind::Busy, WRITE_CONFLICT, "the document is created and deleted all the time; try again"))
 }
 
+/// The code of a write that met others of the same document and may succeed when it is done again.
+pub(super) const WRITE_CONFLICT: &str = "write-conflict";
+
 /// Stores a new document; `None` if its id is taken.
-async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Option<Document>> {
+pub(super) async fn insert(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    decided: Decided<'_>,
+) -> Result<Option<Document>> {
     let document = decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
-         VALUES ($1, $2, $3, {}, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
+         VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
         write.dialect().json_in("$4")
     );
     let mut values = rows::key(author.tenant(), &document.collection, &document.id);
@@ -111,20 +144,31 @@ async fn insert(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>)
     values.push(document.revision.as_str().into());
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
+    values.push(document.updated_at.as_micros().into());
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    record(write, author, Operation::Create, None, Some(&document), document.created_at).await?;
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&decided.members)))).await {
+        if error.code() == "unique-violation" {
+            // Nothing must be left in a transaction that goes on.
+            write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
+        }
+        return Err(error);
+    }
+    write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
+    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     Ok(Some(document))
 }
 
-async fn update(
+pub(super) async fn update(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,
     decided: Decided<'_>,
 ) -> Result<Written> {
     let after = decided.document;
+    let before = current.map(|current| (current, decided.before.as_ref()));
+    write.change_entries(&author, before, Some((&after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -135,6 +179,7 @@ async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
+    write.store_words(author.tenant(), &author.known.configured, &after, &decided.members).await?;
     record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
     Ok(Written::Updated(after))
 }
@@ -142,11 +187,19 @@ async fn update(
 async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
-    let sql = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    expect_one(write.execute(sql, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if let Some(hooks) = &author.known.hooks {
+        hooks.before_delete(write, author.caller, &current).await?;
+    }
+    write.change_entries(&author, Some((&current, None)), None).await?;
+    expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+    }
     record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
     Ok(Written::Deleted(current))
 }
+
+const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 
 async fn record(
     write: &mut Write<'_>,

@@ -9,6 +9,8 @@
 
 mod binds;
 mod condition;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod fuzz;
 mod membership;
 mod postgres;
 mod postgres_values;

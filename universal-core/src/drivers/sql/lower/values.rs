@@ -5,7 +5,7 @@ use crate::{
         dialect::Dialect,
         lower::{
             condition::{Lowering, choice},
-            postgres, postgres_values, sqlite, sqlite_values,
+            postgres, postgres_values, sqlite_values,
             term::{Kind, Made, Member, Shape, Term},
         },
     },

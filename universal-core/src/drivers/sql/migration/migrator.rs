@@ -3,7 +3,9 @@
 use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::drivers::sql::migration::{auth, heads, idempotency, jobs, settings, spine, storage};
+use crate::drivers::sql::migration::{
+    auth, consumers, heads, idempotency, indexes, jobs, search, settings, spine, storage,
+};
 
 /// All steps, oldest first.
 ///
@@ -29,6 +31,9 @@ impl MigratorTrait for Migrator {
             Box::new(settings::STEP),
             Box::new(heads::STEP),
             Box::new(idempotency::STEP),
+            Box::new(search::STEP),
+            Box::new(consumers::STEP),
+            Box::new(indexes::STEP),
         ]
     }
 

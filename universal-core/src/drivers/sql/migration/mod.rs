@@ -5,10 +5,13 @@
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
 mod auth;
+mod consumers;
 mod heads;
 mod idempotency;
+mod indexes;
 mod jobs;
 mod migrator;
+mod search;
 mod settings;
 mod spine;
 mod step;

@@ -30,6 +30,10 @@ const BUSY: Duration = Duration::from_secs(5);
 /// looked at.
 const STEPS: i32 = 1000;
 
+/// After how many pages of the log the writer moves them to the file (16 MB): a page that is written again and again is
+/// moved once.
+pub(in crate::drivers::sql) const CHECKPOINT: u32 = 4000;
+
 /// Which file is opened, and how.
 #[derive(Clone, Debug)]
 pub(in crate::drivers::sql) struct Place {
@@ -66,6 +70,7 @@ impl NativeConnection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let inner = Connection::open_with_flags(&place.path, flags)?;
         inner.pragma_update(None, "synchronous", place.synchronous)?;
+        inner.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         Self::set_up(inner, || false)
     }
 
