@@ -47,6 +47,7 @@ plain! {
         Cell::Blob(bytes) => Some(bytes.clone()),
         _ => None,
     };
+    // What `EXPLAIN (FORMAT JSON)` answers.
     serde_json::Value: cell => match cell {
         Cell::Text(text) => serde_json::from_str(text).ok(),
         _ => None,
@@ -55,17 +56,8 @@ plain! {
         Cell::Integer(number) => Some(*number),
         _ => None,
     };
-    // What `EXPLAIN (FORMAT JSON)` answers.
-    serde_json::Value: cell => match cell {
-        Cell::Text(text) => serde_json::from_str(text).ok(),
-        _ => None,
-    };
     i32: cell => i64::from_cell(cell).and_then(|number| number.try_into().ok());
     bool: cell => i64::from_cell(cell).map(|number| number != 0);
-    serde_json::Value: cell => match cell {
-        Cell::Text(text) => serde_json::from_str(text).ok(),
-        _ => None,
-    };
     f64: cell => match cell {
         Cell::Real(number) => Some(*number),
         // SQLite stores a whole double as an integer, to save room; up to 2^53 it is the same number.
