@@ -60,6 +60,11 @@ async fn requests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn transfer() {
+    refused_alike(cases_transfer::CASES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn reads() {
     let (sqlite, postgres) = tokio::join!(Server::sqlite(), Server::postgres());
     let (sqlite, postgres) = (sqlite.client().someone().await, postgres.client().someone().await);
@@ -78,11 +83,6 @@ async fn reads() {
         }
     }
     assert!(wrong.is_empty(), "of {} cases:\n{}", cases_reads::CASES.len(), wrong.join("\n"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn transfer() {
-    refused_alike(cases_transfer::CASES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -274,13 +274,6 @@ pub(super) const CASES: &[Case] = &[
         request: |s| s.anonymous.request(Method::DELETE, "/db/todos?filter=true"),
     },
     Case {
-        name: "a patch by filter that does not fit one",
-        status: 400,
-        code: "operation-does-not-fit",
-        place: Place::Pointer,
-        request: |s| patch(&s.user, "/db/todos?filter=true", "{\"title\":{\"$inc\":1}}"),
-    },
-    Case {
         name: "a patch by filter that is a list",
         status: 400,
         code: "not-an-object",

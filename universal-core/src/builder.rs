@@ -36,7 +36,7 @@ use crate::{
     error::{Error, Result},
     hooks::{AfterHook, BeforeHook, HostHooks, Lender},
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
-    realtime::{Bus, Committed, Consumer as _, Feed, Positions},
+    realtime::{Bus, Committed, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},

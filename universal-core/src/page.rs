@@ -70,6 +70,15 @@ impl<T> Page<T> {
     pub fn new(items: Vec<T>, next_cursor: Option<String>, previous_cursor: Option<String>) -> Self {
         Self { items, next_cursor, previous_cursor, count: None }
     }
+
+    /// The same page with each item made into another.
+    ///
+    /// # Errors
+    /// That of the first item that `make` refuses.
+    pub fn try_map<U>(self, make: impl FnMut(T) -> Result<U>) -> Result<Page<U>> {
+        let Self { items, next_cursor, previous_cursor, count } = self;
+        Ok(Page { items: items.into_iter().map(make).collect::<Result<_>>()?, next_cursor, previous_cursor, count })
+    }
 }
 
 /// A number of items and what it says.

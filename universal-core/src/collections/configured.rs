@@ -339,7 +339,7 @@ impl Configured {
     /// Whether an update must know the members of the document before it.
     pub(crate) fn looks_back(&self, caller: &Caller) -> bool {
         !self.server_set.is_empty()
-            || (!caller.bypasses_rules() && !(self.hidden.is_empty() && self.immutable.is_empty()))
+            || !(caller.bypasses_rules() || (self.hidden.is_empty() && self.immutable.is_empty()))
     }
 }
 

@@ -182,13 +182,13 @@ pub(crate) fn taken() -> Error {
 }
 
 /// A locked row, with its members where somebody asked for them.
-struct Stored<'d> {
+pub(super) struct Stored<'d> {
     document: &'d Document,
     members: Option<Map<String, Value>>,
 }
 
 impl<'d> Stored<'d> {
-    fn of(cx: &Writing<'_>, document: &'d Document) -> Result<Self> {
+    pub(super) fn of(cx: &Writing<'_>, document: &'d Document) -> Result<Self> {
         let mut stored = Self { document, members: None };
         if cx.configured.rule(Action::Get).looks_at_members(cx.caller) {
             stored.parse()?;
@@ -196,14 +196,19 @@ impl<'d> Stored<'d> {
         Ok(stored)
     }
 
-    fn parse(&mut self) -> Result<()> {
+    pub(super) fn parse(&mut self) -> Result<()> {
         if self.members.is_none() {
             self.members = Some(Object::from_stored(&self.document.body)?.into_map());
         }
         Ok(())
     }
 
-    fn environment<'e>(&'e self, cx: &Writing<'e>) -> Environment<'e> {
+    /// The members, if somebody asked for them.
+    pub(super) fn members(&self) -> Option<&Map<String, Value>> {
+        self.members.as_ref()
+    }
+
+    pub(super) fn environment<'e>(&'e self, cx: &Writing<'e>) -> Environment<'e> {
         let environment = about(cx, self.document);
         match &self.members {
             Some(members) => environment.with_document(members),
@@ -211,7 +216,7 @@ impl<'d> Stored<'d> {
         }
     }
 
-    fn readable(&self, cx: &Writing<'_>) -> Result<bool> {
+    pub(super) fn readable(&self, cx: &Writing<'_>) -> Result<bool> {
         Ok(cx.configured.rule(Action::Get).allows(cx.caller, &self.environment(cx)))
     }
 
@@ -221,7 +226,7 @@ impl<'d> Stored<'d> {
 }
 
 /// What rules know of a document's row and of who asks.
-fn about<'e>(cx: &Writing<'e>, document: &'e Document) -> Environment<'e> {
+pub(super) fn about<'e>(cx: &Writing<'e>, document: &'e Document) -> Environment<'e> {
     Environment::without_document(document.id.as_str())
         .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
         .with_revision(document.revision.as_str())
@@ -255,11 +260,14 @@ fn fresh<'a>(cx: &Writing<'_>, collection: &CollectionName, id: DocumentId, body
     Ok(Decided { document, members, before: None })
 }
 
+/// The members of a document, which the input lends where nothing is added to them.
+type Members<'a> = Cow<'a, Map<String, Value>>;
+
 /// A change of a readable row: `input` as it was sent, `members` as they would be without what the backend adds.
 fn changed<'a>(
     cx: &Writing<'_>,
     mut stored: Stored<'_>,
-    (input, members): (&Map<String, Value>, Result<Cow<'a, Map<String, Value>>>),
+    (input, members): (&Map<String, Value>, Result<Members<'a>>),
     precondition: &Precondition,
 ) -> Result<Decided<'a>> {
     let rule = cx.configured.rule(Action::Update);

@@ -41,6 +41,15 @@ impl Matching {
         Ok(Self { collection, filter, limit: Limit::new(MAX_LIMIT)?, cursor: None })
     }
 
+    /// The documents of `collection` that match, at most 500 at once.
+    ///
+    /// # Errors
+    /// `Invalid` for a filter that the databases cannot ask.
+    pub fn of(collection: CollectionName, filter: Expression) -> Result<Self> {
+        filter.listable()?;
+        Ok(Self { collection, filter, limit: Limit::new(MAX_LIMIT)?, cursor: None })
+    }
+
     /// At most so many at once.
     pub fn with_limit(mut self, limit: Limit) -> Self {
         self.limit = limit;

@@ -14,6 +14,7 @@ pub mod distinct;
 pub mod document;
 pub mod expand;
 pub mod explain;
+pub mod explain_rule;
 pub mod fields;
 pub mod hook;
 pub mod idempotency;
@@ -47,6 +48,7 @@ pub use distinct::{Distinct, DistinctQuery};
 pub use document::{Document, Expanded};
 pub use expand::Expand;
 pub use explain::{Considered, Explanation, IndexUse};
+pub use explain_rule::{ExplainRule, RuleExplanation};
 pub use fields::Fields;
 pub use hook::{CollectionMatch, PendingWrite};
 pub use idempotency::{IdempotencyKey, Once};
@@ -59,5 +61,5 @@ pub use settings::{
     CollectionInfo, CollectionSettings, IndexInfo, IndexSettings, IndexState, OnDelete, Reference, Rules, ServerValue,
 };
 pub use transfer::{ExportQuery, ImportMeta, ImportMode, ImportOptions, ImportReport, OnError};
-pub use typed::Collection;
+pub use typed::{Collection, Typed};
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

@@ -8,7 +8,7 @@ use crate::{
         name_list::{one, split},
     },
     error::{Error, Result},
-    expr::{Expression, Field, Scope},
+    expr::{Expression, Field, Scope, build::Condition},
     page::Limit,
 };
 
@@ -136,6 +136,14 @@ impl ListQuery {
     pub fn with_expression(mut self, filter: Expression) -> Self {
         self.filter = Some(filter);
         self
+    }
+
+    /// Only documents that match a condition made in Rust.
+    ///
+    /// # Errors
+    /// As [`Condition::filter`].
+    pub fn filter_by(self, filter: Condition) -> Result<Self> {
+        Ok(self.with_expression(filter.filter()?))
     }
 
     /// In the order of the text, as [`Sort::parse`] reads it.

@@ -37,6 +37,17 @@ impl Action {
         }
     }
 
+    /// The action of a name.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-action` for another name.
+    pub fn parse(name: &str) -> Result<Self> {
+        let all = [Self::List, Self::Get, Self::Create, Self::Update, Self::Delete];
+        all.into_iter().find(|action| action.as_str() == name).ok_or_else(|| {
+            Error::invalid("invalid-action", "an action is list, get, create, update or delete").with_field("/action")
+        })
+    }
+
     /// The names that its rule may use.
     pub(crate) fn scope(self) -> Scope {
         match self {

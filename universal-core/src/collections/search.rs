@@ -253,11 +253,6 @@ impl Words {
     pub(crate) fn places(&self) -> &[Option<String>] {
         &self.places
     }
-
-    /// Whether there is none.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.counts.is_empty()
-    }
 }
 
 /// A search that was read: all terms must match, and none of the excluded ones.

@@ -13,10 +13,12 @@ use crate::{
         distinct::{Distinct, DistinctQuery},
         document::Document,
         explain::Explanation,
+        explain_rule::{ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
         matching::{Affected, Matching, MatchingWrite},
         query::{GetQuery, ListQuery},
         settings::{CollectionInfo, CollectionSettings},
+        state::Progress,
         transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
@@ -266,6 +268,34 @@ pub trait Collections: Send + Sync + fmt::Debug {
         settings: CollectionSettings,
         expected: Option<i64>,
     ) -> Result<CollectionInfo>;
+
+    /// Deletes all documents of a collection, each with its change in the feed, and then its settings, for
+    /// administrators. From the beginning it takes no writes. Documents elsewhere that refer to those with `cascade` go
+    /// too; those that refer with `refuse` stop it, and what was deleted by then stays deleted. A large collection is
+    /// dropped in the background; calling again goes on with it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound` `collection-not-found`; `Conflict` `collection-is-referenced`, or
+    /// `collection-closed` while it is renamed.
+    async fn drop_collection(&self, caller: &Caller, collection: &CollectionName) -> Result<Progress>;
+
+    /// Moves all documents and the settings of a collection to another name, for administrators: references that other
+    /// settings declare follow, revisions stay, and the feed has for each document a deletion from the one collection and
+    /// a creation in the other, in one transaction. Meanwhile neither takes writes, and a document is found under one of
+    /// the names. A large collection is renamed in the background; calling again goes on with it.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound` `collection-not-found`; `Conflict` `collection-exists` if the new name
+    /// has settings or documents, `collection-closed` while either is dropped or renamed otherwise; `Busy`
+    /// `references-building` while documents are looked through for their references.
+    async fn rename_collection(&self, caller: &Caller, from: &CollectionName, to: &CollectionName) -> Result<Progress>;
+
+    /// Says why a rule allows or refuses what somebody would do, for administrators. Nothing is done.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, `Forbidden`; `NotFound` for a document that is not there; `Invalid` for an action without the
+    /// document that it is about, and for input that no document can be made of.
+    async fn explain_rule(&self, caller: &Caller, explain: ExplainRule) -> Result<RuleExplanation>;
 
     /// Creates a document.
     ///

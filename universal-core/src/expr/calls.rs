@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// The longest list.
-const LONGEST_LIST: usize = 200;
+pub(super) const LONGEST_LIST: usize = 200;
 /// The most patterns: each may take the time of text × program.
-const MOST_PATTERNS: usize = 8;
+pub(super) const MOST_PATTERNS: usize = 8;
 /// Functions and macros of CEL that are not part of the subset.
 const OTHERS: [&str; 28] = [
     "all",
@@ -212,7 +212,7 @@ impl Parser {
 }
 
 impl Place {
-    fn ends_in_item(&self) -> bool {
+    pub(super) fn ends_in_item(&self) -> bool {
         matches!(self, Self::Within(_, path) if matches!(path.last(), Some(Step::Item(_))))
             || matches!(self, Self::Field(Field::Document(path)) if path.is_empty())
     }

@@ -42,6 +42,11 @@ impl Expression {
         Ok(Self { root: Arc::new(parse(text, scope)?), scope })
     }
 
+    /// An expression whose tree was made and checked.
+    pub(super) fn of_tree(root: Node, scope: Scope) -> Self {
+        Self { root: Arc::new(root), scope }
+    }
+
     /// Evaluates it in memory; it matches only if the answer is [`Truth::True`].
     #[must_use]
     pub fn evaluate(&self, environment: &Environment<'_>) -> Truth {

@@ -103,7 +103,7 @@ fn place(found: &Place) -> Place {
         Place::Within(root, path) => {
             let step = |step: &Step| match step {
                 Step::Name(name) => Step::Name(format!("{name}x").into()),
-                Step::Item(index) => Step::Item(index / 2),
+                Step::Item(index) => Step::Item(index + 1),
             };
             Place::Within(*root, path.iter().map(step).collect())
         }

@@ -24,10 +24,15 @@
 mod arithmetic;
 mod ast;
 mod beside;
+pub mod build;
+mod build_terms;
+#[cfg(test)]
+mod build_tests;
 mod calls;
 mod check;
 mod environment;
 mod eval;
+mod explain;
 mod expression;
 mod field;
 #[cfg(any(test, feature = "testing"))]
@@ -56,12 +61,12 @@ pub(crate) use ast::{Comparison, Literal, Node, Operator, Place, Search, Step};
 pub use environment::{CallerFacts, Environment, Known};
 pub use eval::Truth;
 pub(crate) use eval::{LONGEST_PART, condition, value};
+pub use explain::{Clause, Decider, Explanation, Seen, Why};
 pub use expression::Expression;
 pub use field::Field;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use fuzz::changed;
 pub(crate) use listable::{is_json, is_known};
-#[cfg_attr(not(test), expect(unused_imports, reason = "the planner of indexes asks"))]
 pub(crate) use parts::{Part, Test};
 pub use scope::{Root, Scope};
 pub(crate) use types::{Type, type_of};

@@ -17,10 +17,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     expr::{
-        Environment, Expression, Scope, Truth,
+        Environment, Expression, Field, Literal, Node, Operator, Place, Scope, Truth, View,
         generate::{Asker, Row, expression, rows},
+        value,
     },
-    json::order::Number,
+    json::{number::has_exponent, order::Number},
 };
 
 fn cel(value: &Value) -> CelValue {
@@ -72,11 +73,86 @@ fn ask(program: &Program, row: &Row, environment: &Environment<'_>) -> Truth {
     }
 }
 
+/// Whether an expression is one that `cel` cannot read or reads otherwise: a name in brackets within `has`, and a text that
+/// stands for a moment beside one.
+fn is_ours_alone(node: &Node) -> bool {
+    let own = match node {
+        Node::Has(Place::Field(Field::Document(path))) => {
+            path.last().is_some_and(|name| name.is_empty() || !name.chars().all(|c| c.is_ascii_alphabetic()))
+        }
+        Node::Literal(literal) => is_short_moment(literal),
+        _ => false,
+    };
+    own || node.children().iter().any(is_ours_alone)
+}
+
+fn is_short_moment(literal: &Literal) -> bool {
+    match literal {
+        Literal::Moment { named, .. } => !named,
+        Literal::List(items) => items.iter().any(is_short_moment),
+        _ => false,
+    }
+}
+
+/// Whether a part of the expression is one of the known differences for these values.
+fn differs<'a>(node: &'a Node, environment: &Environment<'a>) -> bool {
+    let sides = |sides: &'a [Node; 2]| {
+        let [left, right] = sides;
+        (value(left, environment), value(right, environment))
+    };
+    let own = match node {
+        // Here numbers are of one kind, and `/` gives a double; lists cannot be joined.
+        Node::Calculate { operator, sides: nodes } => {
+            let (left, right) = sides(nodes);
+            let double = |view: &View<'_>| matches!(view, View::Number(Number::Double(_)));
+            let edge =
+                matches!((&left, &right), (View::Number(Number::Integer(i64::MIN)), View::Number(Number::Integer(-1))));
+            double(&left) || double(&right) || edge || *operator == Operator::Divide || is_list(&left)
+        }
+        Node::Negate(inner) => matches!(value(inner, environment), View::Number(Number::Double(_))),
+        // `cel` compares integers with doubles as doubles.
+        Node::Compare { sides: nodes, .. } => {
+            let (left, right) = sides(nodes);
+            large(&left) && large(&right)
+        }
+        Node::In(nodes) => {
+            let (needle, list) = sides(nodes);
+            let items: Vec<View<'_>> = match nodes.last() {
+                Some(Node::List(nodes)) => nodes.iter().map(|node| value(node, environment)).collect(),
+                _ => vec![list.clone()],
+            };
+            // A number out of bounds is not looked for in an array, and a member has a text as its name.
+            let number = matches!(needle, View::Number(Number::Double(number)) if has_exponent(number));
+            let object = matches!(list, View::Container(Value::Object(_))) && !matches!(needle, View::Text(_));
+            number || object || large(&needle) && items.iter().any(large)
+        }
+        _ => false,
+    };
+    own || node.children().iter().any(|child| differs(child, environment))
+}
+
+fn is_list(view: &View<'_>) -> bool {
+    matches!(view, View::Texts(_) | View::Literals(_) | View::Container(Value::Array(_)))
+}
+
+/// Whether there is a number in it that a double does not hold, or may be taken for one.
+fn large(view: &View<'_>) -> bool {
+    fn value_is_large(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() >= 9_007_199_254_740_992.0),
+            Value::Array(items) => items.iter().any(value_is_large),
+            Value::Object(members) => members.values().any(value_is_large),
+            _ => false,
+        }
+    }
+    view.to_json().is_some_and(|json| value_is_large(&json))
+}
+
 #[test]
 fn the_cel_crate_agrees() {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos().to_le_bytes();
     let seed: [u8; 32] = std::array::from_fn(|index| seed[index % 16]);
-    let config = Config { cases: 400, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
+    let config = Config { cases: 600, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let asker = Asker::new();
     let compared = std::cell::Cell::new(0);
@@ -86,10 +162,16 @@ fn the_cel_crate_agrees() {
             let ours = Expression::parse(&text, Scope::Filter)
                 .map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
             let text = ours.to_text();
+            if is_ours_alone(ours.root()) {
+                continue;
+            }
             let program = Program::compile(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
             for row in &rows {
                 let known = asker.known();
                 let environment = row.environment(&known);
+                if differs(ours.root(), &environment) {
+                    continue;
+                }
                 let (we, they) = (ours.evaluate(&environment), ask(&program, row, &environment));
                 prop_assert_eq!(we, they, "{} about {:?}", text, row);
                 compared.set(compared.get() + 1);

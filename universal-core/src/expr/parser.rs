@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The longest text, in bytes.
-const LONGEST: usize = 4 * 1024;
+pub(super) const LONGEST: usize = 4 * 1024;
 /// The deepest nesting of parentheses and negations, and the deepest tree.
 const DEEPEST: usize = 32;
 /// The most nodes.
@@ -31,8 +31,14 @@ fn parse_all(text: &str, scope: Scope) -> Result<Node> {
     let root = parser.expression()?;
     let root = parser.condition(root)?;
     parser.end()?;
+    bounded(&root, scope)?;
+    Ok(root)
+}
+
+/// That a tree is neither too deep nor too large.
+pub(super) fn bounded(root: &Node, scope: Scope) -> Result<()> {
     if root.depth() > DEEPEST {
-        return Err(parser.too_deep(0));
+        return Err(too_deep(scope, 0));
     }
     let size = root.size();
     if size > LARGEST {
@@ -40,7 +46,11 @@ fn parse_all(text: &str, scope: Scope) -> Result<Node> {
             scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}"))
         );
     }
-    Ok(root)
+    Ok(())
+}
+
+fn too_deep(scope: Scope, position: usize) -> Error {
+    scope.invalid(position, format!("expected at most {DEEPEST} parentheses and operations within each other"))
 }
 
 /// Reads a field alone.
@@ -123,7 +133,7 @@ impl Parser {
     }
 
     fn too_deep(&self, position: usize) -> Error {
-        self.invalid(position, format!("expected at most {DEEPEST} parentheses and operations within each other"))
+        too_deep(self.scope, position)
     }
 
     fn end(&self) -> Result<()> {

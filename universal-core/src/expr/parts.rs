@@ -45,7 +45,6 @@ impl Expression {
 
     /// The parts of its outermost `&&`, or itself, that compare a field with what is known. A document that matches
     /// satisfies each of them; a document that satisfies all of them need not match.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the planner of indexes asks"))]
     pub(crate) fn parts<'e>(&'e self, known: &Known<'e>) -> Vec<Part<'e>> {
         let environment = Environment::without_document("").with_known(*known);
         match self.root() {

@@ -16,6 +16,15 @@ pub(super) fn written(micros: i64) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Writes a duration in seconds, as [`duration`] reads it: `90s`, `-1.5s`.
+pub(super) fn in_seconds(micros: i64) -> String {
+    let (sign, size) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs());
+    let fraction = format!("{:06}", size % 1_000_000);
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{fraction}s", size / 1_000_000)
+}
+
 /// Reads a duration as Go and CEL write it: `1h30m`, `-1.5s`, `250ms`; whole microseconds.
 pub(super) fn duration(text: &str) -> Option<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {

@@ -11,6 +11,7 @@ pub mod consumer;
 pub mod feed;
 pub mod service;
 pub mod subscription;
+pub mod typed;
 
 pub use bus::Bus;
 pub use change::{Change, Operation};
@@ -18,3 +19,4 @@ pub use consumer::{Committed, Consumer, Positions};
 pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
 pub use service::Realtime;
 pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};
+pub use typed::{TypedChange, TypedEvent, TypedSubscription};

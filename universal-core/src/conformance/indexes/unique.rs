@@ -47,8 +47,8 @@ async fn two_documents_cannot_have_what_must_be_unique(on: Fixture) -> Result<()
     // Nothing of what was refused is there.
     refused(on.get(&system(), &name, &id("second")?).await, ErrorKind::NotFound, "document-not-found")?;
     put(&on, &name, "second", json!({"email": "b@x.org"})).await?;
-    let (second, change) = (id("second")?, object(json!({"email": "a@x.org"}))?);
-    let taken = on.patch(&system(), &name, &second, change, Precondition::None).await;
+    let change = object(json!({"email": "a@x.org"}))?;
+    let taken = on.patch(&system(), &name, &id("second")?, change, Precondition::None).await;
     refused(taken, ErrorKind::Conflict, "unique-violation")?;
     check_eq(
         &walked(&on, &system(), &name, &query("email == \"b@x.org\"", "")?, 5).await?,

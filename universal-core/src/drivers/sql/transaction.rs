@@ -57,6 +57,8 @@ impl LentWrite<'_> {
     pub(crate) fn give_back(self) {
         if let Some(state) = self.transaction.into_state::<State>() {
             *self.effects = state.effects;
+            // The host's own statements are not seen here.
+            self.effects.touched();
         }
     }
 }

@@ -195,6 +195,12 @@ impl Effects {
         }
     }
 
+    /// Counts what somebody did whose statements are not seen here.
+    pub(super) fn touched(&mut self) {
+        self.wrote = true;
+        self.changes += 1;
+    }
+
     /// Hands them over. Until they are given back, the transaction counts as broken.
     pub(super) fn give_away(&mut self) -> Self {
         std::mem::replace(self, Self { broken: true, ..Self::default() })

@@ -1,6 +1,7 @@
-//! Administration: `/admin/collections`.
+//! Administration: `/admin/collections`, `/admin/rules`.
 
 mod collections;
+mod rules;
 
 use universal_core::collections::Collections;
 
@@ -17,6 +18,8 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
         Box::pin(collections::configure(service, cx))
     })
     .access(Access::Admin),
+    Route::post("/admin/rules/explain", "admin.rules.explain", |service, cx| Box::pin(rules::explain(service, cx)))
+        .access(Access::Admin),
     Route::post("/admin/collections/{name}/explain", "admin.collections.explain", |service, cx| {
         Box::pin(collections::explain(service, cx))
     })

@@ -178,8 +178,7 @@ impl SqlCollections {
         });
         let shared = Arc::clone(&commit);
         let outcome = self
-            .database
-            .write(move |write| {
+            .commit(known.hooks.is_some(), move |write| {
                 let commit = Arc::clone(&shared);
                 Box::pin(async move { commit.run(write).await })
             })

@@ -146,12 +146,7 @@ impl Statement {
                 )
             });
         }
-        for (bound, sign) in [(low, ">="), (high, "<")] {
-            if let Some(bound) = bound {
-                let bound = self.selection.bind(bound);
-                self.selection.restrict_entries(&format!("entry.key {sign} ${bound}"));
-            }
-        }
+        self.selection.between(low, high);
         Ok(order)
     }
 

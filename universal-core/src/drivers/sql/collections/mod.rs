@@ -29,6 +29,8 @@ mod search;
 mod selection;
 mod service;
 mod spool;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub(crate) use configurations::SqlConfigurations;

@@ -31,6 +31,7 @@ pub(super) async fn apply(
         DocumentWrite::Create { collection, document } => {
             let mut decided = decide::create(&author.writing(), collection, document)?;
             keep(&mut decided.document, kept);
+            let decided = author.before_store(write, None, decided).await?;
             write::insert(write, author, decided).await?.map(|_| true).ok_or_else(decide::taken)
         }
         DocumentWrite::Replace { collection, id, body, precondition } => {
@@ -42,8 +43,10 @@ pub(super) async fn apply(
             };
             let mut decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
             keep(&mut decided.document, kept);
-            move_to_owner(write, author, &decided.document).await?;
-            write::update(write, author, Some(&current), decided).await.map(|_| false)
+            let decided = author.before_store(write, Some(&current), decided).await?;
+            let kept = decided.document.clone();
+            write::update(write, author, Some(&current), decided).await?;
+            move_to_owner(write, author, &kept).await.map(|()| false)
         }
         other => Ok(write::apply(write, author, other).await?.is_created()),
     }

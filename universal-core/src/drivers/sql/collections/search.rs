@@ -26,7 +26,8 @@ pub(super) const RANK: &str = "found_rank";
 const NOTHING: &str = "\u{fffd}";
 
 impl Write<'_> {
-    /// Stores the words of a document that was written, where its collection can be searched.
+    /// Stores the words of a document that was written, where its collection can be searched. One without words has a row
+    /// too: a search may ask for documents without a word.
     pub(super) async fn store_words(
         &mut self,
         tenant: &TenantId,
@@ -36,9 +37,6 @@ impl Write<'_> {
     ) -> Result<()> {
         let Some(searchable) = configured.searchable() else { return Ok(()) };
         let words = searchable.words(members);
-        if words.is_empty() {
-            return self.forget_words(tenant, &document.collection, &document.id).await;
-        }
         let mut values = rows::key(tenant, &document.collection, &document.id);
         let scope = scope(tenant, &document.collection);
         match self.dialect() {

@@ -109,6 +109,16 @@ impl Selection {
         self.entries = Some(Entries { condition: format!("entry.tenant_id = $1 AND entry.index_id = ${number}"), id });
     }
 
+    /// Only rows whose entry has a key from `low` on and before `high`, if they are found through an index.
+    pub(super) fn between(&mut self, low: Option<Vec<u8>>, high: Option<Vec<u8>>) {
+        for (bound, sign) in [(low, ">="), (high, "<")] {
+            if let Some(bound) = bound {
+                let bound = self.bind(bound);
+                self.restrict_entries(&format!("entry.key {sign} ${bound}"));
+            }
+        }
+    }
+
     /// Only rows whose entry satisfies `condition`, if they are found through an index.
     pub(super) fn restrict_entries(&mut self, condition: &str) {
         if let Some(entries) = &mut self.entries {

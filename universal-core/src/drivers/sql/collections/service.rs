@@ -16,10 +16,11 @@ use crate::{
         command::Command,
         configured::Configured,
         count::Counting,
-        decide,
+        decide::{self, Writing},
         distinct::{Distinct, DistinctQuery},
         document::Document,
         explain::Explanation,
+        explain_rule::{self, ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
         list_cursor::CursorKey,
         matching::{Affected, Matching, MatchingWrite},
@@ -132,7 +133,15 @@ impl SqlCollections {
             configured.may_ask(caller, filter)?;
         }
         named.iter().try_for_each(|(field, parameter)| configured.may_name(caller, field, parameter))?;
-        Ok((cursor, Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?))
+        let mut rows = Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?;
+        let facts = expr::Known::of(caller, now);
+        let conditions = plan::conditions(&visible, filter, &facts);
+        // In any order: only an index that finds fewer documents serves.
+        if let Some(scan) = plan::choose(configured.indexes(), &conditions, &[]) {
+            rows.through(&scan);
+            rows.between(Some(scan.low), Some(scan.high));
+        }
+        Ok((cursor, rows))
     }
 }
 
@@ -321,6 +330,31 @@ impl Collections for SqlCollections {
     ) -> Result<Snapshot<Distinct>> {
         let (cursor, rows) = self.rows(caller, collection, query.filter.as_ref(), &[(&query.field, "field")]).await?;
         Ok(Snapshot { value: aggregate::distinct(&self.database, rows, query).await?, cursor })
+    }
+
+    async fn explain_rule(&self, caller: &Caller, ask: ExplainRule) -> Result<RuleExplanation> {
+        administers(caller)?;
+        let (tenant, collection) = (caller.tenant(), &ask.collection);
+        if ask.caller.tenant() != tenant {
+            let message = "rules are explained for callers of the tenant alone";
+            return Err(Error::invalid("tenant-mismatch", message).with_field("/caller"));
+        }
+        let known = self.configurations.read(tenant, collection).await?;
+        let current = match &ask.document {
+            Some(id) => {
+                let dialect = self.database.dialect();
+                let sql = format!(
+                    "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+                    rows::columns(dialect)
+                );
+                let row = self.database.one(&sql, rows::key(tenant, collection, id)).await?;
+                row.map(|row| rows::document(dialect, collection, &row)).transpose()?
+            }
+            None => None,
+        };
+        let (configured, now) = (&*known.configured, self.clock.now());
+        let cx = Writing { caller: &ask.caller, configured, now, wants_before: true };
+        explain_rule::explain(&cx, &ask, current.as_ref())
     }
 
     async fn explain(

@@ -42,7 +42,7 @@ impl<'a> Author<'a> {
     }
 
     /// What will be stored after the host's hooks had their say.
-    async fn before_store<'d>(
+    pub(super) async fn before_store<'d>(
         &self,
         write: &mut Write<'_>,
         before: Option<&Document>,

@@ -34,6 +34,34 @@ impl Binds {
         placeholder
     }
 
+    /// The SQL with those of the values that it has places for, numbered anew: what a part bound is of no use if the part
+    /// turned out to be an error. No text of a caller is in the SQL, so each `$` begins a placeholder.
+    pub(super) fn finish(self, sql: String) -> (String, Vec<Value>) {
+        let mut places: Vec<Option<usize>> = vec![None; self.values.len()];
+        let mut next = self.first;
+        let mut out = String::with_capacity(sql.len());
+        let mut rest = sql.as_str();
+        while let Some((before, after)) = rest.split_once('$') {
+            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            let (number, after) = after.split_at(digits);
+            let place = number.parse::<usize>().ok().and_then(|number| places.get_mut(number.checked_sub(self.first)?));
+            let number = place.map(|place| {
+                *place.get_or_insert_with(|| {
+                    next += 1;
+                    next - 1
+                })
+            });
+            out.push_str(before);
+            out.push_str(&format!("${}", number.unwrap_or_default()));
+            rest = after;
+        }
+        out.push_str(rest);
+        let mut values: Vec<(usize, Value)> =
+            places.into_iter().zip(self.values).filter_map(|(place, value)| Some((place?, value))).collect();
+        values.sort_by_key(|(place, _)| *place);
+        (out, values.into_iter().map(|(_, value)| value).collect())
+    }
+
     /// The values.
     pub(super) fn into_values(self) -> Vec<Value> {
         self.values

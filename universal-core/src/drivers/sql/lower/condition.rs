@@ -42,7 +42,7 @@ pub(crate) fn lower(
     let environment = Environment::without_document("").with_known(*known);
     let mut lowering = Lowering { dialect, environment, binds: Binds::new(first_placeholder), names: 0 };
     let sql = format!("({})", lowering.condition(expression.root()));
-    let values = lowering.binds.into_values();
+    let (sql, values) = lowering.binds.finish(sql);
     if first_placeholder.saturating_add(values.len()) > MOST_VALUES {
         return Err(Error::invalid(
             expression.scope().code(),

@@ -301,10 +301,11 @@ fn the_deepest_and_the_widest_expressions_can_be_asked() {
     let sum = nest("n", 29, |inner| format!("({inner} + 1)"));
     let joined = nest("t", 29, |inner| format!("({inner} + t)"));
     let dynamic = nest("a", 29, |inner| format!("({inner} + b)"));
-    let choice = nest("n == 1", 29, |inner| format!("(t == 'a' ? n == 2 : {inner})"));
+    // The other branch of a choice and its parentheses are a level each.
+    let choice = nest("n == 1", 14, |inner| format!("(t == 'a' ? n == 2 : {inner})"));
     let test = nest("n == 1", 29, |inner| format!("({inner} ? n == 2 : n == 3)"));
     let equal = nest("n == 1", 29, |inner| format!("({inner} == (t == 'a'))"));
-    let value = nest("n", 29, |inner| format!("(t == 'a' ? m : {inner})"));
+    let value = nest("n", 14, |inner| format!("(t == 'a' ? m : {inner})"));
     let member = nest("n == 1", 29, |inner| format!("({inner} in l)"));
     let wide = |part: &str, count: usize, join: &str| vec![part; count].join(join);
     let expressions = vec![

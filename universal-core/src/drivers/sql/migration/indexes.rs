@@ -3,6 +3,10 @@
 //! An entry's key is followed by `tie`: the document's id, or nothing where no other document may have the key, whose
 //! document is then in `doc_id`. So the primary key keeps the order of a list and is the constraint of a unique index.
 //! `cut_version` is raised when the first text is cut in some index of the tenant: its order serves no list from then on.
+//!
+//! PostgreSQL's planner takes the newest of indexes that cost the same by its estimate, and before the first ANALYZE the
+//! one of owners costs the same as the primary key for a look-up by id, of which it serves two columns only. So the
+//! primary key is made anew: it must be the newest.
 
 use crate::drivers::sql::migration::step::Step;
 
@@ -38,6 +42,7 @@ CREATE TABLE universal_index_entries (
     doc_id text COLLATE \"C\",
     PRIMARY KEY (tenant_id, index_id, key, tie)
 );
+ALTER TABLE universal_documents DROP CONSTRAINT universal_documents_pkey, ADD PRIMARY KEY (tenant_id, collection, id);
 ";
 
 const SQLITE: &str = "
