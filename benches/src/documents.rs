@@ -8,8 +8,8 @@ use crate::client::Call;
 pub(crate) const READ: u64 = 1000;
 /// The collection that is read.
 pub(crate) const READ_COLLECTION: &str = "measured";
-/// The settings of the collections that are read: the rules of every collection, and nothing else.
-pub(crate) const SETTINGS: &str = "{}";
+/// The settings of the collections that are read: the owner rule, and the index that [`Operation::Short`] goes through.
+pub(crate) const SETTINGS: &str = r#"{"indexes": {"open": {"fields": ["done", "-priority"]}}}"#;
 /// Filter, order and limit of [`Operation::Short`].
 const SHORT: &str = "filter=done%20%3D%3D%20false&sort=-priority&limit=30";
 

@@ -8,6 +8,7 @@ use universal_core::{
     collections::{Command, DocumentWrite, IdempotencyKey, ListQuery, NewDocument},
     conformance::{
         collections::{cases, once},
+        explain,
         jobs::Work,
         rules, search, transfer,
     },
@@ -20,7 +21,7 @@ use super::subject::{On, Subject, run, subject};
 
 async fn documents(on: On) {
     let subject = subject(on).await;
-    let settings = [rules::CASES, search::CASES, transfer::CASES].concat();
+    let settings = [rules::CASES, explain::CASES, search::CASES, transfer::CASES].concat();
     let cases = cases().chain(settings);
     run(cases, Arc::clone(subject.backend.collections())).await;
     subject.backend.shutdown().await;

@@ -3,6 +3,7 @@
 mod auth;
 mod collections;
 mod indexes;
+mod lifecycle;
 mod reads;
 mod realtime;
 pub(crate) mod subject;

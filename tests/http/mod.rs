@@ -13,6 +13,7 @@ mod cases_transfer;
 mod cases_writes;
 mod counting;
 mod files;
+mod lifecycle;
 mod mounts;
 mod reads;
 mod serving;

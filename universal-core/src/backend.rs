@@ -10,7 +10,7 @@ use crate::{
     auth::{Auth, User},
     builder::Builder,
     caller::Caller,
-    collections::{Collection, Collections, idempotency::KeptAnswers},
+    collections::{Collection, Collections, Maintenance, idempotency::KeptAnswers},
     drivers::sql::connection::Database,
     engine::worker::Workers,
     error::Result,
@@ -57,6 +57,7 @@ pub(crate) struct Parts {
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) sweep: Arc<dyn Sweep>,
+    pub(crate) maintenance: Arc<dyn Maintenance>,
     pub(crate) answers: Arc<dyn KeptAnswers>,
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
@@ -145,6 +146,13 @@ impl Backend {
         &self.parts.sweep
     }
 
+    /// What deletes documents whose time is over and goes on with dropping and renaming collections; the backend runs it
+    /// every few seconds by itself.
+    #[must_use]
+    pub fn maintenance(&self) -> &Arc<dyn Maintenance> {
+        &self.parts.maintenance
+    }
+
     /// What forgets the answers of idempotency keys; the backend runs it every few minutes by itself.
     #[must_use]
     pub fn kept_answers(&self) -> &Arc<dyn KeptAnswers> {
@@ -220,6 +228,22 @@ impl Backend {
     /// Takes part in a transaction that the host opened on the same database and will end itself. On
     /// SQLite it must be IMMEDIATE. After the commit call [`notify`](Self::notify); without it,
     /// subscribers and workers notice at their next poll.
+    ///
+    /// ```no_run
+    /// # use sea_orm::{DatabaseConnection, TransactionTrait as _};
+    /// # use universal_core::{Backend, Caller};
+    /// # use serde_json::{Value, json};
+    /// # async fn run(backend: Backend, connection: DatabaseConnection, caller: Caller)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let orders = backend.collection::<Value>("orders")?;
+    /// let transaction = connection.begin().await?;
+    /// let mut joined = backend.join(&transaction);
+    /// orders.create_in(&mut joined, &caller, &json!({"book": "emma"})).await?;
+    /// let signalled = backend.signals_of(joined); // the borrow ends here
+    /// transaction.commit().await?;
+    /// backend.notify(&signalled); // wakes subscribers and workers
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn join<'c>(&self, transaction: &'c sea_orm::DatabaseTransaction) -> Transaction<'c> {
         self.parts.database.lend(transaction)

@@ -10,7 +10,7 @@ use crate::{
     auth::{AuthKeys, AuthOptions},
     backend::{Backend, Parts, Summary},
     clock::{SharedClock, SystemClock},
-    collections::{CollectionMatch, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
+    collections::{CollectionMatch, Maintenance, PendingWrite, idempotency::KeptAnswers, list_cursor::CursorKey},
     drivers::{
         blob::{BlobStorage, BlobStore},
         sql::{
@@ -228,6 +228,16 @@ impl Builder {
 
     /// On a PostgreSQL pool that the host has opened. It stays the host's: nobody else's statements
     /// are changed, but the pool is closed by [`Backend::shutdown`].
+    ///
+    /// A host on plain sqlx lends its pool and runs its own SQL in [`Backend::transaction`]:
+    ///
+    /// ```no_run
+    /// # use universal_core::{Backend, error::Result, secret::MasterKey};
+    /// # async fn run(pool: sqlx::PgPool, key: MasterKey) -> Result<Backend> {
+    /// let connection = sea_orm::SqlxPostgresConnector::from_sqlx_postgres_pool(pool.clone());
+    /// Backend::builder().with_postgres_connection(connection).with_master_key(key).build().await
+    /// # }
+    /// ```
     #[cfg(feature = "postgres")]
     pub fn with_postgres_connection(mut self, connection: sea_orm::DatabaseConnection) -> Self {
         self.connection = Some(connection);
@@ -255,6 +265,8 @@ impl Builder {
         let configurations = SqlConfigurations::new(database.clone(), closed).with_hooks(hooks);
         let (clock, known) = (Arc::clone(&self.clock), configurations.clone());
         let collections = Arc::new(SqlCollections::new(database.clone(), clock, cursors, known));
+        let maintenance = Arc::clone(&collections) as Arc<dyn Maintenance>;
+        tasks.spawn(upkeep::run_collections(Arc::clone(&maintenance), stop.clone()));
         tasks.spawn(indexer::run(Arc::new(collections.index_builder()), stop.clone()));
 
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
@@ -296,6 +308,7 @@ impl Builder {
                 realtime,
                 feed,
                 sweep,
+                maintenance,
                 answers,
                 database,
                 workers,

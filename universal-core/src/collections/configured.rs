@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     collections::{
         document::Document,
+        expiry::Expiry,
         fields::Fields,
         index::{Index, MAX_INDEXES, parse_fields},
         member::Path,
@@ -16,6 +17,7 @@ use crate::{
         schema::Schema,
         search::{Search, Searchable},
         settings::{CollectionSettings, OnDelete, ServerValue},
+        state::CollectionState,
     },
     error::{Error, ErrorKind, Result},
     expr::Expression,
@@ -44,6 +46,8 @@ pub struct Configured {
     immutable: Vec<Path>,
     server_set: Vec<(Path, ServerValue)>,
     references: Vec<(Path, CollectionName, OnDelete)>,
+    expiry: Option<Expiry>,
+    state: CollectionState,
     searchable: Option<Searchable>,
     /// The indexes that writes maintain.
     indexes: Vec<Index>,
@@ -78,17 +82,20 @@ impl Configured {
             indexes: check_indexes(&settings)?,
             references: by_path("references", &settings.references)?
                 .into_iter()
-                .map(|(path, reference)| {
-                    let place = format!("/references/{path}/collection");
+                .zip(settings.references.keys())
+                .map(|((path, reference), text)| {
+                    let place = format!("/references/{text}/collection");
                     let target =
                         CollectionName::new(reference.collection.clone()).map_err(|error| error.with_field(place))?;
                     Ok((path, target, reference.on_delete))
                 })
                 .collect::<Result<_>>()?,
+            expiry: settings.time_to_live.as_ref().map(Expiry::compile).transpose()?,
             searchable,
             settings,
             version,
             closed: false,
+            state: CollectionState::Active,
         })
     }
 
@@ -110,6 +117,30 @@ impl Configured {
             references: Vec::new(),
             searchable: None,
             indexes: Vec::new(),
+            expiry: None,
+            state: CollectionState::Active,
+        }
+    }
+
+    /// The same, while the collection goes through something.
+    pub(crate) fn with_state(mut self, state: CollectionState) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// What the collection is going through.
+    pub(crate) fn state(&self) -> CollectionState {
+        self.state
+    }
+
+    /// Refuses writes while the collection is dropped or renamed.
+    ///
+    /// # Errors
+    /// `Conflict` `collection-closed`.
+    pub(crate) fn takes_writes(&self) -> Result<()> {
+        match self.state {
+            CollectionState::Active | CollectionState::Building => Ok(()),
+            CollectionState::Dropping | CollectionState::Renaming => Err(closed()),
         }
     }
 
@@ -159,7 +190,26 @@ impl Configured {
     pub(crate) fn creates_alone(&self) -> bool {
         self.searchable.is_none()
             && self.indexes.is_empty()
-            && self.references.iter().all(|(.., on_delete)| *on_delete == OnDelete::Nothing)
+            && self.expiry.is_none()
+            && !self.binds_references()
+            && self.takes_writes().is_ok()
+    }
+
+    /// When documents expire, if they do.
+    pub(crate) fn expiry(&self) -> Option<&Expiry> {
+        self.expiry.as_ref()
+    }
+
+    /// Whether a reference must name a document that is there.
+    pub(crate) fn binds_references(&self) -> bool {
+        self.references.iter().any(|(.., on_delete)| *on_delete != OnDelete::Nothing)
+    }
+
+    /// Whether a change must know the members before it, for what is written beside the document.
+    pub(crate) fn compares_members(&self) -> bool {
+        !self.indexes.is_empty()
+            || self.binds_references()
+            || self.expiry.as_ref().is_some_and(Expiry::asks_for_members)
     }
 
     /// The members that refer to documents: path, collection, what their deletion does.
@@ -366,6 +416,13 @@ fn by_path<'s, T>(setting: &str, values: &'s BTreeMap<String, T>) -> Result<Vec<
         }
     };
     values.iter().map(path).collect()
+}
+
+/// The error of a write to a collection that is dropped or renamed.
+pub(crate) fn closed() -> Error {
+    let message =
+        "the collection is being dropped or renamed and takes no writes until that is done; look at its state";
+    Error::new(ErrorKind::Conflict, "collection-closed", message)
 }
 
 /// Checks what indexes the settings ask for; which there are is the database's to say.

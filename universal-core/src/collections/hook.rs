@@ -96,10 +96,19 @@ impl PendingWrite {
         &self.document.id
     }
 
-    /// The document as it stands, with members that are hidden from the caller; `None` before a creation.
+    /// The document as it stands, with members that are hidden from the caller; `None` before a creation. Spaces in its
+    /// body are those of the database.
     #[must_use]
     pub fn before(&self) -> Option<&Document> {
         self.before.as_ref()
+    }
+
+    /// The members of the document as it stands; `None` before a creation.
+    ///
+    /// # Errors
+    /// `Internal` for a stored body that is no object.
+    pub fn before_members(&self) -> Result<Option<Map<String, Value>>> {
+        self.before.as_ref().map(|before| Ok(Object::from_stored(&before.body)?.into_map())).transpose()
     }
 
     /// The document's row as it will be: owner, revision, moments. Its body is what was decided, without what hooks

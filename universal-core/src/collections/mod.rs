@@ -13,6 +13,7 @@ pub(crate) mod decide;
 pub mod distinct;
 pub mod document;
 pub mod expand;
+pub(crate) mod expiry;
 pub mod explain;
 pub mod explain_rule;
 pub mod fields;
@@ -30,11 +31,13 @@ pub(crate) mod plan;
 pub mod port;
 pub mod query;
 pub(crate) mod ranking;
+pub(crate) mod reference;
 pub mod rule;
 pub(crate) mod schema;
 pub mod search;
 pub mod service;
 pub mod settings;
+pub mod state;
 pub mod transfer;
 pub mod typed;
 pub mod write;
@@ -53,13 +56,16 @@ pub use fields::Fields;
 pub use hook::{CollectionMatch, PendingWrite};
 pub use idempotency::{IdempotencyKey, Once};
 pub use matching::{Affected, Matching, MatchingWrite};
+pub use port::Maintenance;
 pub use query::{Direction, GetQuery, ListQuery, Sort};
 pub use rule::Action;
 pub use search::{SearchLanguage, SearchSettings};
 pub use service::Collections;
 pub use settings::{
     CollectionInfo, CollectionSettings, IndexInfo, IndexSettings, IndexState, OnDelete, Reference, Rules, ServerValue,
+    TimeToLive,
 };
+pub use state::{CollectionState, Progress};
 pub use transfer::{ExportQuery, ImportMeta, ImportMode, ImportOptions, ImportReport, OnError};
 pub use typed::{Collection, Typed};
 pub use write::{DocumentWrite, NewDocument, Precondition, Written};

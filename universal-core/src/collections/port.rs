@@ -20,6 +20,18 @@ pub trait Configurations: Send + Sync + fmt::Debug {
     async fn configured(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Arc<Configured>>;
 }
 
+/// Port: what collections need done from time to time. Any number of nodes may do it at once.
+#[async_trait]
+pub trait Maintenance: Send + Sync + fmt::Debug {
+    /// Deletes documents whose time is over, and goes on with what was left to the background: dropping and renaming
+    /// collections, and looking through documents after a change of settings. Answers whether there is more to do at
+    /// once.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database; what was not done is tried again.
+    async fn maintain(&self) -> Result<bool>;
+}
+
 /// Settings of nobody: every collection has the owner rule.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unconfigured;

@@ -113,6 +113,8 @@ impl SearchLanguage {
         let within = |c: char| c.is_alphanumeric() || is_combining_mark(c);
         for word in composed.split(|c| !within(c)).filter(|word| word.chars().any(char::is_alphanumeric)) {
             let small = word.to_lowercase();
+            // English has no letters with accents: its stems are those of the words that are written without.
+            let small = if self == Self::English && !small.is_ascii() { without_accents(&small) } else { small };
             let stem = stemmer.as_ref().map_or_else(|| small.clone(), |stemmer| stemmer.stem(&small).into_owned());
             let stem = if stem.is_empty() { small } else { stem };
             let bare = if stem.is_ascii() { stem } else { without_accents(&stem) };

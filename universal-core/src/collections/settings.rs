@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::collections::search::SearchSettings;
+use crate::collections::{search::SearchSettings, state::CollectionState};
 
 /// The settings of a collection. Everything is optional: a collection without settings has the owner
 /// rule and takes any document.
@@ -47,6 +47,9 @@ pub struct CollectionSettings {
     /// What full-text search finds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<SearchSettings>,
+    /// When a document's time is over; the backend then deletes it, usually within a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_live: Option<TimeToLive>,
     /// Indexes by name; at most 16. A new one is built while reads and writes go on.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub indexes: BTreeMap<String, IndexSettings>,
@@ -196,6 +199,48 @@ pub enum ServerValue {
     Caller,
 }
 
+/// When a document's time is over: so many seconds after a moment that it holds.
+///
+/// ```
+/// use universal_core::collections::TimeToLive;
+/// let at_its_own_moment: TimeToLive = serde_json::from_str(r#"{"field": "expires_at"}"#)?;
+/// assert_eq!(at_its_own_moment, TimeToLive::at("expires_at"));
+/// let after_an_hour: TimeToLive = serde_json::from_str(r#"{"field": "meta.updated_at", "seconds": 3600}"#)?;
+/// assert_eq!(after_an_hour, TimeToLive::at("meta.updated_at").with_seconds(3600));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TimeToLive {
+    /// Where the moment stands: a member that holds one in RFC 3339 (`expires_at`), `meta.created_at` or
+    /// `meta.updated_at`. A document in which the member is missing or null stays.
+    pub field: String,
+    /// How many seconds after that moment; 0 unless said.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub seconds: u32,
+}
+
+impl TimeToLive {
+    /// Until the moment in `field`.
+    #[must_use]
+    pub fn at(field: impl Into<String>) -> Self {
+        Self { field: field.into(), seconds: 0 }
+    }
+
+    /// So many seconds longer.
+    #[must_use]
+    pub fn with_seconds(mut self, seconds: u32) -> Self {
+        self.seconds = seconds;
+        self
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
 impl CollectionSettings {
     /// Settings that leave everything as it is without.
     #[must_use]
@@ -252,6 +297,21 @@ impl CollectionSettings {
         self
     }
 
+    /// With a time after which documents are deleted.
+    #[must_use]
+    pub fn with_time_to_live(mut self, time_to_live: TimeToLive) -> Self {
+        self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    /// What is written beside each document because of these settings: whoever changes it must see to the documents
+    /// that are there.
+    pub(crate) fn written_beside(&self) -> (Vec<(&str, &str)>, Option<&TimeToLive>) {
+        let binding = self.references.iter().filter(|(_, reference)| reference.on_delete != OnDelete::Nothing);
+        let references = binding.map(|(path, reference)| (path.as_str(), reference.collection.as_str()));
+        (references.collect(), self.time_to_live.as_ref())
+    }
+
     /// With an index of this name.
     #[must_use]
     pub fn with_index(mut self, name: impl Into<String>, index: IndexSettings) -> Self {
@@ -270,6 +330,8 @@ pub struct CollectionInfo {
     pub settings: CollectionSettings,
     /// How often the settings were changed; 0 for a collection that nobody has configured.
     pub version: i64,
+    /// What it is going through.
+    pub state: CollectionState,
     /// How far each index is; empty where many collections are listed.
     pub indexes: Vec<IndexInfo>,
 }
@@ -313,7 +375,14 @@ impl CollectionInfo {
     /// For implementations.
     #[must_use]
     pub fn new(name: crate::id::CollectionName, settings: CollectionSettings, version: i64) -> Self {
-        Self { name, settings, version, indexes: Vec::new() }
+        Self { name, settings, version, state: CollectionState::Active, indexes: Vec::new() }
+    }
+
+    /// The same, going through something.
+    #[must_use]
+    pub fn with_state(mut self, state: CollectionState) -> Self {
+        self.state = state;
+        self
     }
 
     /// With how far its indexes are.

@@ -6,13 +6,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::SharedClock,
-    collections::idempotency::{KeptAnswers, LIFETIME},
+    collections::{
+        Maintenance,
+        idempotency::{KeptAnswers, LIFETIME},
+    },
     realtime::{Feed, feed::Retention},
     storage::Sweep,
 };
 
 /// How often it looks.
 const EVERY: Duration = Duration::from_secs(300);
+/// How often collections are looked at: so much later than its time a document may be deleted.
+const COLLECTIONS_EVERY: Duration = Duration::from_secs(10);
 /// How long bytes that nobody needs are kept, for downloads that have begun.
 const SWEEP_AFTER: Duration = Duration::from_secs(3600);
 
@@ -47,6 +52,26 @@ pub(crate) async fn run(
                 Ok(_) => break,
                 Err(error) => {
                     tracing::warn!(error = ?error, "unneeded files could not be swept; the next look tries again");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Does the upkeep of collections until `stop`. Any number of nodes may do it at once.
+pub(crate) async fn run_collections(collections: Arc<dyn Maintenance>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(COLLECTIONS_EVERY) => {}
+        }
+        while !stop.is_cancelled() {
+            match collections.maintain().await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(error = ?error, "the upkeep of collections failed; the next look tries again");
                     break;
                 }
             }

@@ -100,7 +100,7 @@ pub(crate) enum Literal {
         /// As it was written.
         text: Arc<str>,
     },
-    /// `[a, b, …]`, without lists in it.
+    /// `[a, b, …]`
     List(Arc<[Literal]>),
 }
 

@@ -192,9 +192,7 @@ impl Parser {
                 }
             }
             let item = self.nested(at, Self::expression)?;
-            if matches!(item.node, Node::List(_) | Node::Literal(Literal::List(_))) {
-                return Err(self.invalid(item.at, "expected an item that is no list"));
-            }
+            let item = self.value(item)?;
             items.push(item.node);
             positions.push(item.at);
             if items.len() > LONGEST_LIST {

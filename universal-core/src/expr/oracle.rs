@@ -159,8 +159,10 @@ fn the_cel_crate_agrees() {
     let inputs = (rows(10), prop::collection::vec(expression(), 10));
     let check = |(rows, texts): (Vec<Row>, Vec<String>)| {
         for text in texts {
-            let ours = Expression::parse(&text, Scope::Filter)
-                .map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+            let ours = match Expression::parse(&text, Scope::Filter) {
+                Err(error) if error.message().starts_with("expected at most") => continue,
+                ours => ours.map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?,
+            };
             let text = ours.to_text();
             if is_ours_alone(ours.root()) {
                 continue;

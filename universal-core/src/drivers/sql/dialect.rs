@@ -52,6 +52,22 @@ impl Dialect {
         }
     }
 
+    /// Locks the selected rows until the transaction ends; whoever only needs them to stay may go on.
+    pub(crate) fn for_no_key_update(self) -> &'static str {
+        match self {
+            Self::Postgres => " FOR NO KEY UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// Keeps the selected rows from being deleted until the transaction ends.
+    pub(crate) fn for_key_share(self) -> &'static str {
+        match self {
+            Self::Postgres => " FOR KEY SHARE",
+            Self::Sqlite => "",
+        }
+    }
+
     /// Locks the selected rows and passes over those that somebody else holds.
     pub(crate) fn skip_locked(self) -> &'static str {
         match self {

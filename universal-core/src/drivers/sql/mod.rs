@@ -4,6 +4,7 @@
 //! read), `write` (how to write) and `dialect` (what differs).
 
 pub(crate) mod auth;
+pub(crate) mod barrier;
 pub(crate) mod bounded_map;
 pub(crate) mod catalog;
 pub(crate) mod collections;

@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use universal_core::{
     Caller,
-    collections::{CollectionInfo, CollectionSettings, Collections, IndexInfo, IndexState, ListQuery},
+    collections::{CollectionInfo, CollectionSettings, CollectionState, Collections, IndexInfo, IndexState, ListQuery},
     error::{Error, Result},
     id::CollectionName,
 };
@@ -22,6 +22,7 @@ use crate::{
 struct Shown<'a> {
     name: &'a str,
     version: i64,
+    state: CollectionState,
     settings: &'a CollectionSettings,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     indexes: Vec<ShownIndex<'a>>,
@@ -70,7 +71,8 @@ struct List<'a> {
 impl<'a> From<&'a CollectionInfo> for Shown<'a> {
     fn from(info: &'a CollectionInfo) -> Self {
         let indexes = info.indexes.iter().map(ShownIndex::from).collect();
-        Self { name: info.name.as_str(), version: info.version, settings: &info.settings, indexes }
+        let (name, version, state) = (info.name.as_str(), info.version, info.state);
+        Self { name, version, state, settings: &info.settings, indexes }
     }
 }
 

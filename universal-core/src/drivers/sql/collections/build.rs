@@ -41,6 +41,8 @@ const DOCUMENTS: i64 = 500;
 const BYTES: i64 = 4 * 1024 * 1024;
 /// How many entries a step takes away.
 const ENTRIES: i64 = 2000;
+/// How many documents make it worth while to count them for PostgreSQL's planner.
+const MANY: i64 = 1000;
 /// How many indexes are looked at in turn.
 const IN_TURN: i64 = 16;
 
@@ -118,6 +120,10 @@ async fn build(write: &mut Write<'_>, tenant: &TenantId, row: &Row) -> Result<St
     let collection = CollectionName::trusted(column::<String>(row, 6)?);
     let last: String = column(row, 7)?;
     let Some(upto) = batch_end(write, tenant, &collection, &last).await? else {
+        // PostgreSQL would else guess for a while, and sort all where it could sort what ties.
+        if write.dialect() == Dialect::Postgres && column::<i64>(row, 8)? >= MANY {
+            write.execute("ANALYZE universal_index_entries", vec![]).await?;
+        }
         return finish(write, tenant, index.id, ("ready", None)).await;
     };
     let sql = format!(
@@ -222,7 +228,8 @@ async fn take_away(write: &mut Write<'_>, tenant: &TenantId, index: i64) -> Resu
 const WORK: &str = "SELECT tenant_id, id FROM universal_indexes 
     WHERE state IN ('building', 'dropping') AND not_before <= $2 ORDER BY id LIMIT $1";
 
-const LOCK: &str = "SELECT id, name, fields, is_unique, state, is_cut, collection, last_id FROM universal_indexes
+const LOCK: &str = "SELECT id, name, fields, is_unique, state, is_cut, collection, last_id, documents
+    FROM universal_indexes
     WHERE tenant_id = $1 AND id = $2";
 
 /// A row in which `building` is over is not found again by its old state.

@@ -14,14 +14,16 @@ use tokio::time::Instant;
 
 use crate::{
     collections::{
-        configured::Configured,
+        configured::{Configured, closed},
         port::Configurations,
         settings::{CollectionInfo, CollectionSettings},
+        state::CollectionState,
     },
     drivers::sql::{
         bounded_map::BoundedMap,
         collections::{
             hooks::{CollectionHooks, Hooks},
+            inbound::{Inbound, REFERRING},
             indexes,
         },
         connection::Database,
@@ -34,6 +36,8 @@ use crate::{
 
 /// How many collections' settings are kept.
 const ENTRIES: usize = 20_000;
+/// Of how many tenants it is kept which collections refer to which.
+const TENANTS: usize = 10_000;
 /// For how long settings are taken as they are without a look at the tenant's version.
 const FRESH: Duration = Duration::from_secs(1);
 
@@ -41,6 +45,8 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) configured: Arc<Configured>,
+    /// Which collections of the tenant refer to which.
+    pub(super) inbound: Arc<Inbound>,
     /// The tenant's version that they came with.
     pub(super) tenant_version: i64,
     /// What the host does with each write of the collection.
@@ -50,11 +56,19 @@ pub(super) struct Known {
     seen: Instant,
 }
 
+impl Known {
+    /// What is known of another collection of the tenant, by the same version.
+    pub(super) fn of(&self, configured: &Arc<Configured>, hooks: Option<Arc<CollectionHooks>>) -> Self {
+        Self { configured: Arc::clone(configured), hooks, ..self.clone() }
+    }
+}
+
 /// A bounded memory of settings, and the way to read them anew.
 #[derive(Clone)]
 pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
+    inbound: Arc<Mutex<BoundedMap<TenantId, (i64, Arc<Inbound>)>>>,
     undeclared_denied: bool,
     hooks: Hooks,
 }
@@ -62,7 +76,8 @@ pub(crate) struct SqlConfigurations {
 impl SqlConfigurations {
     pub(crate) fn new(database: Database, undeclared_denied: bool) -> Self {
         let memory = Arc::new(Mutex::new(BoundedMap::new(ENTRIES)));
-        Self { database, memory, undeclared_denied, hooks: Hooks::default() }
+        let inbound = Arc::new(Mutex::new(BoundedMap::new(TENANTS)));
+        Self { database, memory, inbound, undeclared_denied, hooks: Hooks::default() }
     }
 
     /// With hooks of the host's for writes.
@@ -112,36 +127,63 @@ impl SqlConfigurations {
     /// The settings as they are now.
     pub(super) async fn read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Known> {
         let seen = Instant::now();
-        let rows = self.database.all(LOAD, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let row = rows.first().ok_or_else(unknown_tenant)?;
-        let (tenant_version, cut_version): (i64, i64) = (column(row, 0)?, column(row, 1)?);
-        let remembered = self.remembered(tenant, collection);
-        let (configured, hooks) = match remembered {
-            Some(known) if (known.tenant_version, known.cut_version) == (tenant_version, cut_version) => {
-                (known.configured, known.hooks)
-            }
-            remembered => {
-                let configured = Arc::new(self.compile(row)?.with_indexes(indexes::loaded(&rows, 4)?));
-                let hooks = match remembered {
-                    Some(known) => known.hooks,
-                    None => self.hooks.of(&self.database, collection),
-                };
-                (configured, hooks)
-            }
+        let (tenant_version, cut_version, configured) = self.load(tenant, collection).await?;
+        let inbound = self.inbound(tenant, tenant_version).await?;
+        let hooks = match self.remembered(tenant, collection) {
+            Some(known) => known.hooks,
+            None => self.hooks.of(&self.database, collection),
         };
-        let known = Known { configured, tenant_version, cut_version, hooks, seen };
+        let known = Known { configured, inbound, tenant_version, cut_version, hooks, seen };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.insert((tenant.clone(), collection.clone()), known.clone());
         Ok(known)
+    }
+
+    /// The tenant's versions and the settings of a collection, which belong together.
+    async fn load(&self, tenant: &TenantId, collection: &CollectionName) -> Result<(i64, i64, Arc<Configured>)> {
+        let rows = self.database.all(LOAD, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
+        let row = rows.first().ok_or_else(unknown_tenant)?;
+        let versions: (i64, i64) = (column(row, 0)?, column(row, 1)?);
+        let configured = match self.remembered(tenant, collection) {
+            Some(known) if (known.tenant_version, known.cut_version) == versions => known.configured,
+            _ => Arc::new(self.compile(row)?.with_indexes(indexes::loaded(&rows, 5)?)),
+        };
+        Ok((versions.0, versions.1, configured))
+    }
+
+    /// Which collections refer to which. What is read here may be newer than `tenant_version`; the statement that
+    /// records a write then refuses it, because the tenant's version is no longer that one.
+    async fn inbound(&self, tenant: &TenantId, tenant_version: i64) -> Result<Arc<Inbound>> {
+        {
+            let mut memory = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((version, inbound)) = memory.get_mut(tenant)
+                && *version == tenant_version
+            {
+                return Ok(Arc::clone(inbound));
+            }
+        }
+        let mut found = Inbound::default();
+        for row in self.database.all(REFERRING, vec![tenant.as_str().into()]).await? {
+            let collection = CollectionName::trusted(column::<String>(&row, 0)?);
+            let (_, _, configured) = self.load(tenant, &collection).await?;
+            found.add(&collection, &configured, self.hooks.of(&self.database, &collection).as_ref());
+        }
+        let found = Arc::new(found);
+        let mut memory = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.insert(tenant.clone(), (tenant_version, Arc::clone(&found)));
+        Ok(found)
     }
 
     fn compile(&self, row: &Row) -> Result<Configured> {
         let Some(text) = column::<Option<String>>(row, 2)? else {
             return Ok(Configured::unconfigured(self.undeclared_denied));
         };
-        let settings: CollectionSettings = serde_json::from_str(&text).map_err(Error::internal)?;
-        // They were checked when they were stored; what another version of this program stored may not be.
-        Configured::compile(settings, column(row, 3)?).map_err(Error::internal)
+        let (version, state) = (column(row, 3)?, CollectionState::stored(&column::<String>(row, 4)?)?);
+        // A row without a version is one of a collection that nobody has configured and that is dropped or renamed.
+        if version == 0 {
+            return Ok(Configured::unconfigured(self.undeclared_denied).with_state(state));
+        }
+        compiled(&text, version).map(|configured| configured.with_state(state))
     }
 
     /// Forgets what is known of a collection.
@@ -155,7 +197,8 @@ impl SqlConfigurations {
         let known = self.read(tenant, collection).await?;
         let configured = &known.configured;
         let info = CollectionInfo::new(collection.clone(), configured.settings.clone(), configured.version);
-        Ok(info.with_indexes(indexes::states(&self.database, tenant, collection).await?))
+        let states = indexes::states(&self.database, tenant, collection).await?;
+        Ok(info.with_state(configured.state()).with_indexes(states))
     }
 
     /// All collections that were configured or hold documents, in the order of their names.
@@ -167,7 +210,10 @@ impl SqlConfigurations {
                 None => CollectionSettings::default(),
             };
             let name = CollectionName::trusted(column::<String>(&row, 0)?);
-            found.push(CollectionInfo::new(name, settings, column::<Option<i64>>(&row, 2)?.unwrap_or(0)));
+            let state =
+                column::<Option<String>>(&row, 3)?.map_or(Ok(CollectionState::Active), |s| CollectionState::stored(&s));
+            let version = column::<Option<i64>>(&row, 2)?.unwrap_or(0);
+            found.push(CollectionInfo::new(name, settings, version).with_state(state?));
         }
         Ok(found)
     }
@@ -200,8 +246,16 @@ impl Write<'_> {
         self.all(&lock, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
         // The tenant's row first: changes of settings in one tenant wait for one another.
         let raised = self.one(RAISE, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
-        let row = self.one(VERSION, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
-        let version = row.as_ref().map(|row| column::<i64>(row, 0)).transpose()?.unwrap_or(0);
+        let stored = self.one(STORED, vec![tenant.as_str().into(), collection.as_str().into()]).await?;
+        let mut version = 0_i64;
+        let mut before = CollectionSettings::default();
+        if let Some(row) = &stored {
+            version = column(row, 0)?;
+            before = serde_json::from_str(&column::<String>(row, 1)?).map_err(Error::internal)?;
+            if column::<String>(row, 2)? != CollectionState::Active.as_str() {
+                return Err(closed());
+            }
+        }
         if expected.is_some_and(|expected| expected != version) {
             let message = "the settings were changed by somebody else; read them again";
             return Err(Error::new(ErrorKind::PreconditionFailed, "stale-settings", message));
@@ -214,12 +268,19 @@ impl Write<'_> {
             now.as_micros().into(),
         ];
         self.execute(STORE, values).await?;
-        let before = row.map(|row| column::<String>(&row, 1)).transpose()?;
-        let before = before.and_then(|text| serde_json::from_str::<CollectionSettings>(&text).ok());
-        self.reconcile_search(tenant, collection, (before.as_ref(), settings)).await?;
+        if before.written_beside() != settings.written_beside() {
+            self.begin_rebuild(tenant, collection).await?;
+        }
+        self.reconcile_search(tenant, collection, (stored.is_some().then_some(&before), settings)).await?;
         self.reconcile_indexes(tenant, collection, (settings, column(&raised, 0)?), now).await?;
         Ok(version + 1)
     }
+}
+
+/// Settings that are stored. They were checked then; what another version of this program stored may not be.
+pub(super) fn compiled(text: &str, version: i64) -> Result<Configured> {
+    let settings: CollectionSettings = serde_json::from_str(text).map_err(Error::internal)?;
+    Configured::compile(settings, version).map_err(Error::internal)
 }
 
 pub(super) fn unknown_tenant() -> Error {
@@ -228,9 +289,11 @@ pub(super) fn unknown_tenant() -> Error {
 
 /// One row, or one for each index that writes maintain.
 const LOAD: &str = "SELECT t.settings_version, t.cut_version, c.settings, c.version,
+        CASE WHEN c.state = 'active' AND b.collection IS NOT NULL THEN 'building' ELSE c.state END,
         i.id, i.name, i.fields, i.is_unique, i.state, i.is_cut
     FROM universal_tenants t
     LEFT JOIN universal_collections c ON c.tenant_id = t.id AND c.name = $2
+    LEFT JOIN universal_rebuilds b ON b.tenant_id = t.id AND b.collection = $2
     LEFT JOIN universal_indexes i ON i.tenant_id = t.id AND i.collection = $2 AND i.state IN ('building', 'ready')
     WHERE t.id = $1 ORDER BY i.id";
 
@@ -238,7 +301,7 @@ const LOAD: &str = "SELECT t.settings_version, t.cut_version, c.settings, c.vers
 pub(super) const RAISE: &str =
     "UPDATE universal_tenants SET settings_version = settings_version + 1 WHERE id = $1 RETURNING settings_version";
 
-const VERSION: &str = "SELECT version, settings FROM universal_collections WHERE tenant_id = $1 AND name = $2";
+const STORED: &str = "SELECT version, settings, state FROM universal_collections WHERE tenant_id = $1 AND name = $2";
 
 const STORE: &str = "INSERT INTO universal_collections (tenant_id, name, settings, version, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $5)
@@ -255,6 +318,9 @@ const ALL: &str = "WITH RECURSIVE held (name) AS (
     names (name) AS (
         SELECT name FROM held WHERE name IS NOT NULL
         UNION SELECT name FROM universal_collections WHERE tenant_id = $1)
-    SELECT names.name, c.settings, c.version FROM names
+    SELECT names.name, c.settings, c.version,
+        CASE WHEN c.state = 'active' AND b.collection IS NOT NULL THEN 'building' ELSE c.state END
+    FROM names
     LEFT JOIN universal_collections c ON c.tenant_id = $1 AND c.name = names.name
+    LEFT JOIN universal_rebuilds b ON b.tenant_id = $1 AND b.collection = names.name
     ORDER BY names.name";

@@ -196,7 +196,8 @@ impl Commit {
             let before = write.changes();
             match self.import.write(write, (&self.known, self.now), line).await {
                 Err(error) if !is_of_the_line(&error) => return Err(error),
-                Err(error) if write.changes() != before => {
+                // What a hook of the host's did is not counted.
+                Err(error) if write.changes() != before || self.known.hooks.is_some() => {
                     self.failed_at.store(at, Ordering::Release);
                     return Err(error);
                 }

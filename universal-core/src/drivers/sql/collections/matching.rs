@@ -10,7 +10,13 @@ use crate::{
         write::{DocumentWrite, Precondition},
     },
     drivers::sql::{
-        collections::{list, perform::Performance, selection::Selection, write},
+        collections::{
+            list,
+            perform::Performance,
+            rows,
+            selection::Selection,
+            write::{self, Author},
+        },
         lower::Lowered,
         statement::column,
         write::Write,
@@ -35,6 +41,11 @@ pub(super) async fn perform(
         if bytes >= MAX_DOCUMENT_BYTES {
             more = true;
             break;
+        }
+        if matches!(change, MatchingWrite::Delete) && went_with_another(write, author, matching, &id).await? {
+            changed += 1;
+            last = Some(id);
+            continue;
         }
         let one = one(matching, change, &id);
         let written = write::apply(write, author, &one).await.map_err(|error| refused(error, &id))?;
@@ -78,6 +89,20 @@ async fn lock(
     let more = ids.len() > limit as usize;
     ids.truncate(limit as usize);
     Ok((ids, more))
+}
+
+/// Whether the document, whose row is locked, was deleted because it refers to one before it.
+async fn went_with_another(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    matching: &Matching,
+    id: &DocumentId,
+) -> Result<bool> {
+    if author.known.inbound.of(&matching.collection).is_empty() {
+        return Ok(false);
+    }
+    let sql = "SELECT id FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
+    Ok(write.one(sql, rows::key(author.tenant(), &matching.collection, id)).await?.is_none())
 }
 
 fn one(matching: &Matching, change: &MatchingWrite, id: &DocumentId) -> DocumentWrite {

@@ -2,27 +2,36 @@
 
 mod aggregate;
 mod batch;
+mod beside;
 mod build;
 mod build_words;
+mod cascade;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod commit;
 mod configurations;
 mod count;
+mod dropping;
 mod entries;
 mod expand;
+mod expiries;
 mod export;
 mod hooks;
 mod import;
 mod import_whole;
 mod in_flight;
+mod inbound;
 mod indexes;
 mod kept_answers;
 mod list;
+mod maintenance;
 mod matching;
 mod measure;
 mod perform;
 mod ranked;
+mod rebuild;
+mod references;
+mod renaming;
 mod restore;
 mod rows;
 mod search;

@@ -29,7 +29,8 @@ pub(super) async fn apply(
     };
     match operation {
         DocumentWrite::Create { collection, document } => {
-            let mut decided = decide::create(&author.writing(), collection, document)?;
+            let decided = decide::create(&author.writing(), collection, document)?;
+            let mut decided = author.before_store(write, None, decided).await?;
             keep(&mut decided.document, kept);
             let decided = author.before_store(write, None, decided).await?;
             write::insert(write, author, decided).await?.map(|_| true).ok_or_else(decide::taken)
@@ -41,7 +42,8 @@ pub(super) async fn apply(
                 let create = DocumentWrite::Create { collection: collection.clone(), document };
                 return Box::pin(apply(write, author, &create, Some(kept))).await;
             };
-            let mut decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
+            let decided = decide::replace(&author.writing(), (collection, id), Some(&current), body, precondition)?;
+            let mut decided = author.before_store(write, Some(&current), decided).await?;
             keep(&mut decided.document, kept);
             let decided = author.before_store(write, Some(&current), decided).await?;
             let kept = decided.document.clone();

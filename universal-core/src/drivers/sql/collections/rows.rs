@@ -54,7 +54,8 @@ pub(super) fn key(tenant: &TenantId, collection: &CollectionName, id: &DocumentI
 }
 
 impl Write<'_> {
-    /// Reads a document and locks its row until the transaction ends.
+    /// Reads a document and locks its row until the transaction ends. Writes of documents that refer to it go on, but
+    /// not past its deletion.
     pub(super) async fn lock_document(
         &mut self,
         tenant: &TenantId,
@@ -66,7 +67,7 @@ impl Write<'_> {
             "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3",
             columns(dialect)
         );
-        let lock = format!("{look}{}", dialect.for_update());
+        let lock = format!("{look}{}", dialect.for_no_key_update());
         for _ in 0..LOOKS {
             if let Some(row) = self.one(&lock, key(tenant, collection, id)).await? {
                 return document(dialect, collection, &row).map(Some);

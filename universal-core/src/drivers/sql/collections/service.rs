@@ -29,6 +29,7 @@ use crate::{
         rule::{Action, Visible, administers},
         service::Collections,
         settings::{CollectionInfo, CollectionSettings},
+        state::Progress,
         transfer::{DocumentPages, ExportQuery, ImportOptions, ImportReport, NdjsonStream},
         write::{DocumentWrite, Written},
     },
@@ -68,9 +69,9 @@ pub(crate) struct SqlCollections {
     pub(super) cursors: Arc<CursorKey>,
     pub(super) configurations: SqlConfigurations,
     /// Notified when there may be words to collect.
-    words_work: Arc<Notify>,
+    pub(super) words_work: Arc<Notify>,
     /// Notified when there may be an index to build.
-    index_work: Arc<Notify>,
+    pub(super) index_work: Arc<Notify>,
     #[cfg(feature = "postgres")]
     pub(super) coalescer: Option<Coalescer>,
     pub(super) in_flight: InFlight,
@@ -410,10 +411,23 @@ impl Collections for SqlCollections {
                 Box::pin(async move { write.configure(&work.0, &work.1, (&work.2, expected), now).await })
             })
             .await?;
+        self.rebuild(caller.tenant(), collection).await?;
         self.configurations.forget(caller.tenant(), collection);
         self.words_work.notify_one();
         self.index_work.notify_one();
         self.configurations.info(caller.tenant(), collection).await
+    }
+
+    async fn drop_collection(&self, caller: &Caller, collection: &CollectionName) -> Result<Progress> {
+        administers(caller)?;
+        self.begin_drop(caller.tenant(), collection).await?;
+        self.go_on_dropping(caller, collection).await
+    }
+
+    async fn rename_collection(&self, caller: &Caller, from: &CollectionName, to: &CollectionName) -> Result<Progress> {
+        administers(caller)?;
+        self.begin_rename(caller.tenant(), from, to).await?;
+        self.go_on_renaming(caller, from, to).await
     }
 }
 

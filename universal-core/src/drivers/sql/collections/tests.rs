@@ -103,6 +103,7 @@ impl Node {
             query,
             visible: &Visible::All,
             now,
+            search: None,
             scan: Some(scan.as_ref().expect("an index serves")),
         };
         let dialect = self.database.dialect();

@@ -8,7 +8,7 @@ use crate::{
         write::{DocumentWrite, NewDocument, Precondition, Written},
     },
     drivers::sql::{
-        collections::{configurations::Known, rows},
+        collections::{beside, cascade, configurations::Known, references::members, rows},
         feed::Recorded,
         write::Write,
     },
@@ -31,10 +31,8 @@ pub(super) struct Author<'a> {
 
 impl<'a> Author<'a> {
     pub(super) fn writing(&self) -> Writing<'a> {
-        let configured = &self.known.configured;
-        // The entries of a document before an update are made of its members.
-        let wants_before = !configured.indexes().is_empty();
-        Writing { caller: self.caller, configured, now: self.now, wants_before }
+        let configured = &*self.known.configured;
+        Writing { caller: self.caller, configured, now: self.now, wants_before: configured.compares_members() }
     }
 
     pub(super) fn tenant(&self) -> &'a TenantId {
@@ -133,7 +131,8 @@ pub(super) async fn insert(
     author: Author<'_>,
     decided: Decided<'_>,
 ) -> Result<Option<Document>> {
-    let document = decided.document;
+    beside::check(write, author, None, &decided).await?;
+    let Decided { document, members, .. } = decided;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
          VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
@@ -148,15 +147,16 @@ pub(super) async fn insert(
     if write.execute(&sql, values).await? == 0 {
         return Ok(None);
     }
-    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&decided.members)))).await {
+    if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&members)))).await {
         if error.code() == "unique-violation" {
             // Nothing must be left in a transaction that goes on.
             write.execute(DELETE, rows::key(author.tenant(), &document.collection, &document.id)).await?;
         }
         return Err(error);
     }
-    write.store_words(author.tenant(), &author.known.configured, &document, &decided.members).await?;
+    write.store_words(author.tenant(), &author.known.configured, &document, &members).await?;
     record(write, author, Operation::Create, None, Some(&document), author.now).await?;
+    beside::created(write, author, &document, &members).await?;
     Ok(Some(document))
 }
 
@@ -166,9 +166,10 @@ pub(super) async fn update(
     current: Option<&Document>,
     decided: Decided<'_>,
 ) -> Result<Written> {
-    let after = decided.document;
+    beside::check(write, author, current, &decided).await?;
+    let after = &decided.document;
     let before = current.map(|current| (current, decided.before.as_ref()));
-    write.change_entries(&author, before, Some((&after, Some(&decided.members)))).await?;
+    write.change_entries(&author, before, Some((after, Some(&decided.members)))).await?;
     let sql = format!(
         "UPDATE universal_documents SET body = {}, revision = $5, updated_at = $6
          WHERE tenant_id = $1 AND collection = $2 AND id = $3",
@@ -179,25 +180,77 @@ pub(super) async fn update(
     values.push(after.revision.as_str().into());
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
-    write.store_words(author.tenant(), &author.known.configured, &after, &decided.members).await?;
-    record(write, author, Operation::Update, current, Some(&after), after.updated_at).await?;
-    Ok(Written::Updated(after))
+    write.store_words(author.tenant(), &author.known.configured, after, &decided.members).await?;
+    record(write, author, Operation::Update, current, Some(after), after.updated_at).await?;
+    beside::changed(write, author, current, &decided).await?;
+    Ok(Written::Updated(decided.document))
 }
 
 async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
-    if let Some(hooks) = &author.known.hooks {
-        hooks.before_delete(write, author.caller, &current).await?;
+    author.known.configured.takes_writes()?;
+    delete_with(write, author, &current, None).await?;
+    Ok(Written::Deleted(current))
+}
+
+/// Deletes a locked document and those that refer to it with `cascade`, but for those in the collection `spared`;
+/// answers how many.
+pub(super) async fn delete_with(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: &Document,
+    spared: Option<&CollectionName>,
+) -> Result<usize> {
+    let referring = cascade::referring(write, author, current, spared).await?;
+    for doomed in &referring {
+        let known = author.known.of(&doomed.configured, doomed.hooks.clone());
+        remove(write, Author { known: &known, ..author }, &doomed.document).await?;
     }
-    write.change_entries(&author, Some((&current, None)), None).await?;
+    remove(write, author, current).await?;
+    Ok(referring.len() + 1)
+}
+
+async fn remove(write: &mut Write<'_>, author: Author<'_>, current: &Document) -> Result<()> {
+    if let Some(hooks) = &author.known.hooks {
+        hooks.before_delete(write, author.caller, current).await?;
+    }
+    write.change_entries(&author, Some((current, None)), None).await?;
     expect_one(write.execute(DELETE, rows::key(author.tenant(), &current.collection, &current.id)).await?)?;
     if author.known.configured.searchable().is_some() {
         write.forget_words(author.tenant(), &current.collection, &current.id).await?;
     }
-    record(write, author, Operation::Delete, Some(&current), None, author.now).await?;
-    Ok(Written::Deleted(current))
+    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
+    beside::removed(write, author, current).await
 }
+
+/// Gives a locked document another collection; the feed tells of a deletion in the one and a creation in the other.
+pub(super) async fn move_to(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: &Document,
+    to: &CollectionName,
+) -> Result<()> {
+    for sql in MOVE {
+        let mut values = rows::key(author.tenant(), &current.collection, &current.id);
+        values.push(to.as_str().into());
+        write.execute(sql, values).await?;
+    }
+    let moved = Document { collection: to.clone(), ..current.clone() };
+    if author.known.configured.searchable().is_some() {
+        write.forget_words(author.tenant(), &current.collection, &current.id).await?;
+        write.store_words(author.tenant(), &author.known.configured, &moved, &members(current)?).await?;
+    }
+    record(write, author, Operation::Delete, Some(current), None, author.now).await?;
+    record(write, author, Operation::Create, None, Some(&moved), author.now).await
+}
+
+/// The document and what is written beside it.
+const MOVE: [&str; 3] = [
+    "UPDATE universal_documents SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+    "UPDATE universal_references SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
+    "UPDATE universal_expiries SET collection = $4 WHERE tenant_id = $1 AND collection = $2 AND doc_id = $3",
+];
 
 const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
 

@@ -36,8 +36,7 @@ pub fn translate(data: &[u8]) {
 fn calculates(node: &Node, known: &Known<'_>) -> bool {
     let environment = crate::expr::Environment::without_document("").with_known(*known);
     let leaf = matches!(node, Node::Literal(_) | Node::Place(_) | Node::Has(_));
-    let condition = matches!(crate::expr::type_of(node), crate::expr::Type::Bool);
-    if is_known(node) && !condition && (!leaf || matches!(value(node, &environment), View::Error)) {
+    if is_known(node) && (!leaf || matches!(value(node, &environment), View::Error)) {
         return true;
     }
     node.children().iter().any(|child| calculates(child, known))

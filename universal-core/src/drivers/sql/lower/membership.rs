@@ -6,7 +6,7 @@ use crate::{
         lower::{
             condition::{Lowering, is_time},
             postgres_values, sqlite, sqlite_values,
-            term::{Kind, Made, Shape, Term},
+            term::{Made, Shape, Term},
         },
     },
     expr::{Comparison, Literal, Node, View},
@@ -34,7 +34,7 @@ impl<'e> Lowering<'e> {
 
     /// A list of literals: each is bound.
     fn one_of_literals(&mut self, needle: Term<'e>, literals: &'e [Literal]) -> String {
-        let items: Vec<Term<'e>> = literals.iter().map(|literal| Term::Known(View::literal(literal))).collect();
+        let items: Vec<Term<'e>> = literals.iter().map(|literal| self.known(View::literal(literal))).collect();
         match &needle {
             _ if is_time(&needle) => {
                 let sql = self.time(&needle);
@@ -53,7 +53,7 @@ impl<'e> Lowering<'e> {
                 format!("{or_null}({column} IS NOT NULL AND {found})")
             }
             Term::Made(Made { sql, shape: Shape::Number | Shape::Sum, .. }) if self.dialect == Dialect::Sqlite => {
-                let native = items.iter().filter(|item| item.may_be(Kind::Number) || item.may_be(Kind::Text));
+                let native = items.iter().filter(|item| matches!(item, Term::Known(View::Number(_) | View::Text(_))));
                 let items: Vec<String> = native.map(|item| sqlite::value(&mut self.binds, item)).collect();
                 self.one_of(sql, &items)
             }

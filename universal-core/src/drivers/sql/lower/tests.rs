@@ -167,6 +167,7 @@ impl Stores {
             for text in expressions {
                 let expression = match Expression::parse(text, Scope::Filter) {
                     Ok(expression) => expression,
+                    Err(error) if error.message().starts_with("expected at most") => continue,
                     Err(error) => return Err(TestCaseError::fail(format!("{text}: {error}"))),
                 };
                 if expression.listable().is_err() {
@@ -304,9 +305,9 @@ fn the_deepest_and_the_widest_expressions_can_be_asked() {
     // The other branch of a choice and its parentheses are a level each.
     let choice = nest("n == 1", 14, |inner| format!("(t == 'a' ? n == 2 : {inner})"));
     let test = nest("n == 1", 29, |inner| format!("({inner} ? n == 2 : n == 3)"));
-    let equal = nest("n == 1", 29, |inner| format!("({inner} == (t == 'a'))"));
+    let equal = nest("(n == 1)", 29, |inner| format!("({inner} == (t == 'a'))"));
     let value = nest("n", 14, |inner| format!("(t == 'a' ? m : {inner})"));
-    let member = nest("n == 1", 29, |inner| format!("({inner} in l)"));
+    let member = nest("(n == 1)", 29, |inner| format!("({inner} in l)"));
     let wide = |part: &str, count: usize, join: &str| vec![part; count].join(join);
     let expressions = vec![
         format!("{sum} == 3"),

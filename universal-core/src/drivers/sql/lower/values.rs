@@ -72,7 +72,7 @@ impl<'e> Lowering<'e> {
     }
 
     /// A known value; lists and objects are bound as JSON.
-    fn known(&mut self, view: View<'e>) -> Term<'e> {
+    pub(super) fn known(&mut self, view: View<'e>) -> Term<'e> {
         match view {
             View::Container(_) | View::Texts(_) | View::Literals(_) => match view.to_json() {
                 Some(json) => {

@@ -4,7 +4,7 @@ use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
-    auth, consumers, heads, idempotency, indexes, jobs, search, settings, spine, storage,
+    auth, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine, storage,
 };
 
 /// All steps, oldest first.
@@ -31,6 +31,8 @@ impl MigratorTrait for Migrator {
             Box::new(settings::STEP),
             Box::new(heads::STEP),
             Box::new(idempotency::STEP),
+            Box::new(references::STEP),
+            Box::new(expiries::STEP),
             Box::new(search::STEP),
             Box::new(consumers::STEP),
             Box::new(indexes::STEP),

@@ -6,11 +6,13 @@
 
 mod auth;
 mod consumers;
+mod expiries;
 mod heads;
 mod idempotency;
 mod indexes;
 mod jobs;
 mod migrator;
+mod references;
 mod search;
 mod settings;
 mod spine;
