@@ -10,7 +10,7 @@ use crate::{
     collections::{CollectionSettings, OnDelete, TimeToLive},
     conformance::{
         case::Case,
-        expect::{check_eq, failed, refused},
+        expect::{failed, refused},
     },
     error::ErrorKind,
 };
