@@ -28,6 +28,8 @@ pub(crate) mod name_list;
 pub mod operation;
 pub mod patch;
 pub(crate) mod plan;
+#[cfg(test)]
+mod plan_tests;
 pub mod port;
 pub mod query;
 pub(crate) mod ranking;

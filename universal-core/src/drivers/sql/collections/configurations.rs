@@ -127,6 +127,23 @@ impl SqlConfigurations {
         if known.cut_version >= cut_version { Ok(known) } else { self.read(tenant, collection).await }
     }
 
+    /// The settings for what happens inside a transaction, compared by its own connection.
+    pub(super) async fn within(
+        &self,
+        joined: &mut Write<'_>,
+        tenant: &TenantId,
+        collection: &CollectionName,
+    ) -> Result<Known> {
+        if let Some(known) = self.remembered(tenant, collection) {
+            let sql = "SELECT settings_version FROM universal_tenants WHERE id = $1";
+            let row = joined.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
+            if column::<i64>(&row, 0)? == known.tenant_version {
+                return Ok(known);
+            }
+        }
+        self.read(tenant, collection).await
+    }
+
     /// The settings as they are now.
     pub(super) async fn read(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Known> {
         let seen = Instant::now();
