@@ -63,15 +63,15 @@ impl Known {
     }
 }
 
-/// Which collections refer to which, with the tenant's version that it came with.
-type VersionedInbound = (i64, Arc<Inbound>);
+/// Which collections refer to which, with the tenant's version that it belongs to.
+type InboundMemory = BoundedMap<TenantId, (i64, Arc<Inbound>)>;
 
 /// A bounded memory of settings, and the way to read them anew.
 #[derive(Clone)]
 pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
-    inbound: Arc<Mutex<BoundedMap<TenantId, VersionedInbound>>>,
+    inbound: Arc<Mutex<InboundMemory>>,
     undeclared_denied: bool,
     hooks: Hooks,
 }
