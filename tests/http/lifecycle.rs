@@ -31,19 +31,19 @@ async fn configure(admin: &Client, name: &str, settings: Value) -> Value {
 async fn references(admin: &Client, user: &Client) {
     let settings = json!({ "references": {
         "by": { "collection": "people", "on_delete": "refuse" },
-        "in": { "collection": "shelves", "on_delete": "cascade" },
+        "on": { "collection": "shelves", "on_delete": "cascade" },
     } });
     let shown = configure(admin, "books", settings.clone()).await;
     assert_eq!((&shown["state"], &shown["settings"]["references"]), (&json!("active"), &settings["references"]));
     user.put("/db/people/ada", json!({})).await.expect(201);
     user.put("/db/shelves/s", json!({})).await.expect(201);
-    user.put("/db/books/a", json!({ "by": "ada", "in": ["s"] })).await.expect(201);
+    user.put("/db/books/a", json!({ "by": "ada", "on": ["s"] })).await.expect(201);
 
     for (body, code, pointer) in [
         (json!({ "by": "eve" }), "reference-not-found", "/by"),
-        (json!({ "in": ["s", "t"] }), "reference-not-found", "/in/1"),
+        (json!({ "on": ["s", "t"] }), "reference-not-found", "/on/1"),
         (json!({ "by": 1 }), "invalid-reference", "/by"),
-        (json!({ "in": [["s"]] }), "invalid-reference", "/in/0"),
+        (json!({ "on": [["s"]] }), "invalid-reference", "/on/0"),
     ] {
         for answer in [user.post("/db/books", body.clone()).await, user.patch("/db/books/a", body.clone()).await] {
             let problem = answer.expect(422).json();

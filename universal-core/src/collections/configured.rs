@@ -20,7 +20,7 @@ use crate::{
         state::CollectionState,
     },
     error::{Error, ErrorKind, Result},
-    expr::Expression,
+    expr::{Expression, Field},
     id::CollectionName,
     json::Object,
 };
@@ -274,8 +274,14 @@ impl Configured {
     /// # Errors
     /// `Invalid` `invalid-field`.
     pub(crate) fn may_ask(&self, caller: &Caller, expression: &Expression) -> Result<()> {
-        match self.hidden_from(caller).iter().find(|path| asks_for(expression, path)) {
-            Some(path) => Err(unknown_field(path).with_field("filter")),
+        let hidden = self.hidden_from(caller);
+        if hidden.is_empty() {
+            return Ok(());
+        }
+        // What was asked for is named, and not what is hidden within it.
+        let fields = expression.fields();
+        match fields.iter().find(|(_, field)| hidden.iter().any(|path| path.touches(field))) {
+            Some((_, field)) => Err(unknown_field(field).with_field("filter")),
             None => Ok(()),
         }
     }
@@ -284,10 +290,10 @@ impl Configured {
     ///
     /// # Errors
     /// `Invalid` `invalid-field`.
-    pub(crate) fn may_name(&self, caller: &Caller, field: &crate::expr::Field, parameter: &str) -> Result<()> {
-        match self.hidden_from(caller).iter().find(|path| path.touches(field)) {
-            Some(path) => Err(unknown_field(path).with_field(parameter)),
-            None => Ok(()),
+    pub(crate) fn may_name(&self, caller: &Caller, field: &Field, parameter: &str) -> Result<()> {
+        match self.hidden_from(caller).iter().any(|path| path.touches(field)) {
+            true => Err(unknown_field(field).with_field(parameter)),
+            false => Ok(()),
         }
     }
 
@@ -297,8 +303,9 @@ impl Configured {
     /// # Errors
     /// `Invalid` `invalid-field`.
     pub(crate) fn may_select(&self, caller: &Caller, fields: &Fields) -> Result<()> {
-        match self.hidden_from(caller).iter().find(|path| fields.iter().any(|field| path.covers(field))) {
-            Some(path) => Err(unknown_field(path).with_field("fields")),
+        let hidden = self.hidden_from(caller);
+        match fields.iter().find(|field| hidden.iter().any(|path| path.covers(field))) {
+            Some(field) => Err(unknown_field(field).with_field("fields")),
             None => Ok(()),
         }
     }
@@ -306,7 +313,7 @@ impl Configured {
     /// Refuses an input that names a member which is hidden from `caller`.
     pub(crate) fn may_send(&self, caller: &Caller, input: &Map<String, Value>) -> Result<()> {
         match self.hidden_from(caller).iter().find(|path| path.get(input).is_some()) {
-            Some(path) => Err(unknown_field(path).with_field(path.pointer())),
+            Some(path) => Err(unknown_field(&path.field()).with_field(path.pointer())),
             None => Ok(()),
         }
     }
@@ -323,6 +330,11 @@ impl Configured {
         now: Timestamp,
     ) -> Result<Cow<'m, Map<String, Value>>> {
         for path in self.hidden_from(caller) {
+            // Whatever way it came: by an operation, or within a value.
+            let sent = path.get(&members);
+            if sent.is_some() && sent != before.and_then(|before| path.get(before)) {
+                return Err(unknown_field(&path.field()).with_field(path.pointer()));
+            }
             if let Some(kept) = before.and_then(|before| path.get(before))
                 && !path.set(members.to_mut(), kept.clone())
             {
@@ -383,7 +395,7 @@ impl Configured {
                 return Err(Error::new(ErrorKind::Unprocessable, "immutable-field", message).with_field(path.pointer()));
             }
         }
-        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(members))
+        self.schema.as_ref().map_or(Ok(()), |schema| schema.check(members, self.hidden_from(caller)))
     }
 
     /// Whether an update must know the members of the document before it.
@@ -448,10 +460,6 @@ fn too_many(setting: &str) -> Error {
         .with_field(format!("/{setting}"))
 }
 
-fn asks_for(expression: &Expression, path: &Path) -> bool {
-    expression.fields().iter().any(|(_, field)| path.touches(field))
-}
-
-fn unknown_field(path: &Path) -> Error {
-    Error::invalid("invalid-field", format!("there is no member `{path}` that you could name"))
+fn unknown_field(field: &Field) -> Error {
+    Error::invalid("invalid-field", format!("there is no member `{field}` that you could name"))
 }

@@ -162,17 +162,23 @@ pub(crate) fn read_if(cx: &Writing<'_>, current: Option<Document>, precondition:
     if precondition.is_met_by(Some(&current.revision)) { Ok(current) } else { Err(stale(precondition)) }
 }
 
-/// Whether the precondition holds. Whoever asks whether an id is free learns that it is taken, as with a creation.
+/// Whether the precondition holds of what the caller may read.
 ///
 /// # Errors
 /// `Unauthenticated`; `NotFound` if the document must be there and the caller may not read it; `PreconditionFailed`.
 pub(crate) fn check(cx: &Writing<'_>, current: Option<&Document>, precondition: &Precondition) -> Result<()> {
     cx.configured.rule(Action::Get).admits(cx.caller)?;
-    if *precondition == Precondition::Absent {
-        return if current.is_none() { Ok(()) } else { Err(stale(precondition)) };
+    let stored = current.map(|current| Stored::of(cx, current)).transpose()?;
+    // What the caller may not read is not there for it.
+    let stored = match stored {
+        Some(stored) if stored.readable(cx)? => Some(stored),
+        _ => None,
+    };
+    match stored {
+        Some(stored) => stored.meets(precondition),
+        None if *precondition == Precondition::Absent => Ok(()),
+        None => Err(not_found()),
     }
-    let stored = Stored::of(cx, current.ok_or_else(not_found)?)?;
-    if stored.readable(cx)? { stored.meets(precondition) } else { Err(not_found()) }
 }
 
 /// The answer to a creation whose id is taken.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::{
+    collections::name_list::one,
     error::{Error, Result},
     expr::Field,
 };
@@ -14,12 +15,12 @@ use crate::{
 pub(crate) struct Path(Arc<[Arc<str>]>);
 
 impl Path {
-    /// Reads a path as a filter writes a member: `a.b`, `doc["a-b"]`.
+    /// Reads a path as a filter writes a member: `a.b`, `doc["a-b"]`; a reserved word (`type`) is a member too.
     ///
     /// # Errors
     /// `Invalid` for anything that is no member of a document.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        match Field::parse(text)? {
+        match one(text)? {
             Field::Document(names) => Ok(Self(names)),
             _ => Err(Error::invalid("invalid-field", "expected a member of the document; `id` and `meta` are none")),
         }

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    collections::member::Path,
+    error::{Error, ErrorKind, Result},
+};
 
 /// The largest schema, in bytes of JSON.
 const LARGEST: usize = 64 * 1024;
@@ -34,17 +37,27 @@ impl Schema {
         }
     }
 
-    /// Whether a document fits.
+    /// Whether a document fits. Nothing is told of the places that are `hidden`.
     ///
     /// # Errors
     /// `Unprocessable` `schema-violation` with the first member that does not fit.
-    pub(crate) fn check(&self, members: &Map<String, Value>) -> Result<()> {
+    pub(crate) fn check(&self, members: &Map<String, Value>, hidden: &[Path]) -> Result<()> {
         // The validator asks for a `Value`; the members go into one and come back nowhere.
         let value = Value::Object(members.clone());
-        let Some(error) = self.0.iter_errors(&value).next() else { return Ok(()) };
-        let message = format!("the document does not fit the schema of its collection: {}", cut(&error.to_string()));
-        Err(Error::new(ErrorKind::Unprocessable, "schema-violation", message)
-            .with_field(error.instance_path().to_string()))
+        // Asked first, because it looks at no part of a schema twice; what is wrong is looked for only then.
+        if self.0.is_valid(&value) {
+            return Ok(());
+        }
+        let Err(error) = self.0.validate(&value) else { return Ok(()) };
+        // Values are left out: the caller may not see all of them.
+        let text = cut(&error.masked().to_string());
+        let message = format!("the document does not fit the schema of its collection: {text}");
+        let violation = Error::new(ErrorKind::Unprocessable, "schema-violation", message);
+        let place = error.instance_path().to_string();
+        if hidden.iter().any(|path| place.starts_with(&path.pointer())) {
+            return Err(violation);
+        }
+        Err(violation.with_field(place))
     }
 }
 
@@ -74,7 +87,7 @@ mod tests {
     use super::*;
 
     fn check(schema: &Value, document: &Value) -> Result<()> {
-        Schema::compile(schema)?.check(document.as_object().unwrap())
+        Schema::compile(schema)?.check(document.as_object().unwrap(), &[])
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub const MAX_SEARCH_TERMS: usize = 32;
 
 /// How many words of a document are found; PostgreSQL counts no further.
 const MOST_WORDS: usize = 16_000;
+/// How many bytes of words of a document are found, four more counted for each; PostgreSQL keeps a megabyte at most.
+const MOST_WORD_BYTES: usize = 512 * 1024;
 /// How often a word counts in a document; PostgreSQL keeps no more places.
 const MOST_PLACES: u32 = 255;
 /// How many characters of a word count.
@@ -233,6 +235,8 @@ pub(crate) struct Words {
     /// `None` is a place that no search finds: between two texts, or one of a word that stands too often.
     places: Vec<Option<String>>,
     counts: HashMap<String, u32>,
+    /// Of the words that count, with four for each.
+    bytes: usize,
 }
 
 impl Words {
@@ -245,6 +249,12 @@ impl Words {
     fn push(&mut self, word: String) {
         if self.places.len() >= MOST_WORDS {
             return;
+        }
+        if !self.counts.contains_key(&word) {
+            if self.bytes + word.len() + 4 > MOST_WORD_BYTES {
+                return;
+            }
+            self.bytes += word.len() + 4;
         }
         let count = self.counts.entry(word.clone()).or_default();
         *count += 1;

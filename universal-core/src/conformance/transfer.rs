@@ -1,5 +1,7 @@
 //! What every implementation of [`Collections`] promises about imports and exports.
 
+#![expect(clippy::indexing_slicing, reason = "a member of a JSON value that is not there is null")]
+
 use std::{
     collections::BTreeSet,
     sync::{

@@ -68,7 +68,12 @@ impl View {
     /// `Unavailable` and `Busy` from the database.
     pub(crate) async fn judge(&self) -> Result<Judge<'_>> {
         let configured = self.rules.configurations.configured(self.caller.tenant(), &self.subscribe.collection).await?;
-        Ok(Judge { view: self, configured, now: self.rules.clock.now() })
+        // A member of the filter may be hidden by now: then nothing is told any more.
+        let is_allowed = match &self.subscribe.filter {
+            Some(filter) => configured.may_ask(&self.caller, filter).is_ok(),
+            None => true,
+        };
+        Ok(Judge { view: self, configured, now: self.rules.clock.now(), is_allowed })
     }
 }
 
@@ -78,6 +83,8 @@ pub(crate) struct Judge<'v> {
     view: &'v View,
     configured: Arc<Configured>,
     now: Timestamp,
+    /// Whether the subscription could be had today.
+    is_allowed: bool,
 }
 
 impl Judge<'_> {
@@ -87,7 +94,7 @@ impl Judge<'_> {
         let subscribe = &self.view.subscribe;
         let concerns =
             change.collection == subscribe.collection && subscribe.id.as_ref().is_none_or(|id| *id == change.id);
-        if !concerns {
+        if !concerns || !self.is_allowed {
             return None;
         }
         let saw = change.before.as_ref().is_some_and(|image| self.shows(change, image, || entry.before()));

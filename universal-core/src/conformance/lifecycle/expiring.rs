@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, admin, collection, heard, refers};
+use super::fixture::{Fixture, admin, collection, heard, refers, words};
 use crate::{
     clock::Clock as _,
     collections::{CollectionSettings, OnDelete, TimeToLive},
     conformance::{
         case::Case,
-        expect::{check_eq, failed, refused},
+        expect::{failed, refused},
     },
     error::ErrorKind,
 };
@@ -48,8 +48,7 @@ async fn a_document_goes_when_the_moment_it_holds_has_come(on: Fixture) -> Resul
     on.holds(&name, &["b", "longer", "never", "none", "null"]).await?;
     on.later(60).await?;
     on.holds(&name, &["longer", "never", "none", "null"]).await?;
-    let expected: Vec<_> = ["delete a", "delete b", "delete past"].map(str::to_owned).into();
-    check_eq(&heard(&mut subscription, 3).await?, &expected)?;
+    heard(&mut subscription, words(&["delete a", "delete b", "delete past"])).await?;
     on.later(3600).await?;
     on.holds(&name, &["never", "none", "null"]).await
 }

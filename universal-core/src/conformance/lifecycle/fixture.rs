@@ -1,6 +1,6 @@
 //! What cases run on, and how they say what they want in few words.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
@@ -124,18 +124,26 @@ impl fmt::Debug for Fixture {
     }
 }
 
-/// The next changes as `op id`, in the order of the words.
-pub(super) async fn heard(subscription: &mut Subscription, count: usize) -> Result<Vec<String>, String> {
-    let mut seen = Vec::new();
-    while seen.len() < count {
+/// That these changes come, as `op id`. Others may come too: a change from before is numbered when it is.
+pub(super) async fn heard(
+    subscription: &mut Subscription,
+    expected: impl IntoIterator<Item = String>,
+) -> Result<(), String> {
+    let mut missing: BTreeSet<String> = expected.into_iter().collect();
+    while !missing.is_empty() {
         let event = tokio::time::timeout(PATIENCE, subscription.next()).await;
-        match event.map_err(|_| format!("no event came after {seen:?}"))?.map_err(failed)? {
-            Event::Change(change) => seen.push(format!("{} {}", change.kind().as_str(), change.id())),
+        match event.map_err(|_| format!("these changes did not come: {missing:?}"))?.map_err(failed)? {
+            Event::Change(change) => {
+                missing.remove(&format!("{} {}", change.kind().as_str(), change.id()));
+            }
             Event::Resync { reason, .. } => return Err(format!("resync: {reason:?}")),
         }
     }
-    seen.sort();
-    Ok(seen)
+    Ok(())
+}
+
+pub(super) fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn user() -> Caller {
@@ -160,6 +168,10 @@ pub(super) fn refers(path: &str, target: &CollectionName, what: OnDelete) -> Col
 pub(super) fn open() -> Rules {
     let rules = Rules::default().with_list("true").with_get("true").with_create("true");
     rules.with_update("true").with_delete("true")
+}
+
+pub(super) fn value(body: &str) -> Result<Value, String> {
+    serde_json::from_str(body).map_err(failed)
 }
 
 pub(super) fn new(value: Value) -> Result<NewDocument, String> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::fixture::{Fixture, admin, collection, heard, new, open, refers, user};
+use super::fixture::{Fixture, admin, collection, heard, new, open, refers, user, value};
 use crate::{
     collections::{CollectionSettings, CollectionState, OnDelete},
     conformance::{
@@ -47,12 +47,11 @@ async fn a_dropped_collection_is_gone_with_its_documents_and_settings(on: Fixtur
     check_eq(&(info.version, info.settings, info.state), &(0, CollectionSettings::default(), CollectionState::Active))?;
     let all = on.collections.collections(&admin()).await.map_err(failed)?;
     check(all.iter().all(|info| info.name != name), "the dropped collection is among all")?;
-    let expected: Vec<_> = (0..230).map(|n| format!("delete d{n:03}")).collect();
-    check_eq(&heard(&mut subscription, 230).await?, &expected)?;
+    heard(&mut subscription, (0..230).map(|n| format!("delete d{n:03}"))).await?;
     refused(on.collections.drop_collection(&admin(), &name).await, ErrorKind::NotFound, "collection-not-found")?;
     // The name is free, and what was hidden is not any more.
     let made = on.collections.create(&user(), &name, new(json!({"secret": 1}))?).await.map_err(failed)?;
-    check_eq(&made.body.as_ref(), &"{\"secret\":1}")
+    check_eq(&value(&made.body)?, &json!({"secret": 1}))
 }
 
 async fn a_collection_that_is_referred_to_with_refuse_is_not_dropped(on: Fixture) -> Result<(), String> {
@@ -95,17 +94,14 @@ async fn a_renamed_collection_keeps_documents_revisions_and_settings(on: Fixture
     on.holds(&from, &[]).await?;
     for document in &made {
         let found = on.collections.get(&admin(), &to, &document.id).await.map_err(failed)?.value;
-        check_eq(
-            &(&found.revision, &found.body, &found.owner),
-            &(&document.revision, &document.body, &document.owner),
-        )?;
+        check_eq(&(&found.revision, &found.owner), &(&document.revision, &document.owner))?;
+        check_eq(&value(&found.body)?, &value(&document.body)?)?;
         check_eq(&(found.created_at, found.updated_at), &(document.created_at, document.updated_at))?;
     }
     check_eq(&on.collections.settings(&admin(), &to).await.map_err(failed)?.settings, &settings())?;
     check_eq(&on.collections.settings(&admin(), &from).await.map_err(failed)?.version, &0)?;
-    let words = |word: &str| (0..130).map(|n| format!("{word} d{n:03}")).collect::<Vec<_>>();
-    check_eq(&heard(&mut left, 130).await?, &words("delete"))?;
-    check_eq(&heard(&mut entered, 130).await?, &words("create"))?;
+    heard(&mut left, (0..130).map(|n| format!("delete d{n:03}"))).await?;
+    heard(&mut entered, (0..130).map(|n| format!("create d{n:03}"))).await?;
     // One that nobody has configured, to a name that was used before.
     let bare = collection()?;
     on.make(&bare, "x", json!({})).await?;

@@ -265,7 +265,8 @@ impl Database {
         let _ = tokio::time::timeout(CLOSE, self.0.connection.close_by_ref()).await;
         #[cfg(feature = "sqlite")]
         if let Some(writer) = &self.0.writer {
-            writer.close().await;
+            // A transaction that a host still holds is not waited for longer.
+            let _ = tokio::time::timeout(CLOSE, writer.close()).await;
         }
     }
 

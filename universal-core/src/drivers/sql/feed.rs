@@ -260,6 +260,7 @@ impl Feed for SqlFeed {
 
     async fn retain(&self, now: Timestamp, retention: &Retention) -> Result<()> {
         let oldest = now.minus(retention.age).as_micros();
+        let mut failure = None;
         for row in self.database.all("SELECT tenant_id FROM universal_feeds", vec![]).await? {
             let tenant = TenantId::trusted(column::<String>(&row, 0)?);
             let values: Vec<Value> = vec![
@@ -268,12 +269,12 @@ impl Feed for SqlFeed {
                 i64::from(retention.changes).into(),
                 i64::try_from(retention.bytes).unwrap_or(i64::MAX).into(),
             ];
-            let through = self.database.one(LAST_TO_FORGET, values).await?;
-            if let Some(through) = through.map(|row| column::<Option<i64>>(&row, 0)).transpose()?.flatten() {
-                self.trim(&tenant, through).await?;
+            // A tenant whose feed cannot be looked through must not keep those of others from being trimmed.
+            if let Err(error) = self.retain_in(&tenant, values).await {
+                failure = Some(error);
             }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     async fn trim(&self, tenant: &TenantId, through: i64) -> Result<()> {
@@ -288,6 +289,14 @@ impl Feed for SqlFeed {
 }
 
 impl SqlFeed {
+    async fn retain_in(&self, tenant: &TenantId, values: Vec<Value>) -> Result<()> {
+        let through = self.database.one(LAST_TO_FORGET, values).await?;
+        match through.map(|row| column::<Option<i64>>(&row, 0)).transpose()?.flatten() {
+            Some(through) => self.trim(tenant, through).await,
+            None => Ok(()),
+        }
+    }
+
     async fn trim_step(&self, tenant: &TenantId, through: i64) -> Result<()> {
         let tenant = tenant.clone();
         self.database

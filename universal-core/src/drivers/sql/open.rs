@@ -135,7 +135,7 @@ impl Database {
         let connect = connect.application_name("universal-backend").statement_cache_capacity(200).options([
             ("idle_in_transaction_session_timeout", "15s"),
             ("lock_timeout", "5s"),
-            ("statement_timeout", "30s"),
+            ("statement_timeout", "10s"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)

@@ -7,8 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::{
     collections::{decide::Decided, document::Document},
-    drivers::sql::{collections::write::Author, write::Write},
-    error::Result,
+    drivers::sql::{
+        collections::write::Author,
+        feed::{SETTINGS_CHANGED, settings_changed},
+        statement::column,
+        write::Write,
+    },
+    error::{Error, ErrorKind, Result},
 };
 
 /// Checks what is going to be stored against other documents.
@@ -16,6 +21,31 @@ use crate::{
 /// # Errors
 /// `Conflict` `collection-closed`; `Unprocessable` `invalid-reference`, `reference-not-found` or `invalid-moment`.
 pub(super) async fn check(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: Option<&Document>,
+    decided: &Decided<'_>,
+) -> Result<()> {
+    match check_by_known(write, author, current, decided).await {
+        Err(error) => Err(by_current(write, author, error).await?),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// A refusal by settings that are no longer is none: what stores is held to them by its change, and what refuses by this.
+pub(super) async fn by_current(write: &mut Write<'_>, author: Author<'_>, refusal: Error) -> Result<Error> {
+    let refuses = matches!(refusal.kind(), ErrorKind::Conflict | ErrorKind::Unprocessable | ErrorKind::Busy);
+    if !refuses || refusal.code() == SETTINGS_CHANGED {
+        return Ok(refusal);
+    }
+    let sql = "SELECT settings_version FROM universal_tenants WHERE id = $1";
+    // Where the database itself failed, the transaction answers nothing any more.
+    let Ok(Some(row)) = write.one(sql, vec![author.tenant().as_str().into()]).await else { return Ok(refusal) };
+    let current: i64 = column(&row, 0)?;
+    Ok(if current == author.known.tenant_version { refusal } else { settings_changed() })
+}
+
+async fn check_by_known(
     write: &mut Write<'_>,
     author: Author<'_>,
     current: Option<&Document>,

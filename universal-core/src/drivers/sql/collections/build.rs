@@ -70,16 +70,23 @@ impl fmt::Debug for SqlIndexBuilder {
 #[async_trait]
 impl IndexBuilder for SqlIndexBuilder {
     async fn step(&self) -> Result<Step> {
-        let mut outcome = Step::Idle;
+        let (mut outcome, mut failure) = (Step::Idle, None);
         for row in self.database.all(WORK, vec![IN_TURN.into(), self.clock.now().as_micros().into()]).await? {
             let place = (TenantId::trusted(column::<String>(&row, 0)?), column::<i64>(&row, 1)?);
             let step = self.database.write(move |write| {
                 let place = place.clone();
                 Box::pin(async move { step(write, &place.0, place.1).await })
             });
-            outcome = outcome.max(step.await?);
+            // One that fails must not keep the others waiting.
+            match step.await {
+                Ok(step) => outcome = outcome.max(step),
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(outcome)
+        match failure {
+            Some(error) if outcome == Step::Idle => Err(error),
+            _ => Ok(outcome),
+        }
     }
 
     async fn woken(&self) {
@@ -119,7 +126,7 @@ async fn build(write: &mut Write<'_>, tenant: &TenantId, row: &Row) -> Result<St
     let index = index.first().ok_or_else(|| Error::internal("an index without a number"))?;
     let collection = CollectionName::trusted(column::<String>(row, 6)?);
     let last: String = column(row, 7)?;
-    let Some(upto) = batch_end(write, tenant, &collection, &last).await? else {
+    let Some(upto) = batch_end(write, tenant, &collection, &last, (DOCUMENTS, BYTES)).await? else {
         // PostgreSQL would else guess for a while, and sort all where it could sort what ties.
         if write.dialect() == Dialect::Postgres && column::<i64>(row, 8)? >= MANY {
             write.execute("ANALYZE universal_index_entries", vec![]).await?;
@@ -145,11 +152,12 @@ async fn build(write: &mut Write<'_>, tenant: &TenantId, row: &Row) -> Result<St
 }
 
 /// The last id of the next batch: so many documents and so many bytes.
-async fn batch_end(
+pub(super) async fn batch_end(
     write: &mut Write<'_>,
     tenant: &TenantId,
     collection: &CollectionName,
     last: &str,
+    (documents, bytes): (i64, i64),
 ) -> Result<Option<String>> {
     let sql = format!(
         "SELECT max(id{}) FROM (
@@ -160,7 +168,7 @@ async fn batch_end(
         write.dialect().bytewise(),
         write.dialect().json_out("body")
     );
-    let values = vec![tenant.as_str().into(), collection.as_str().into(), last.into(), DOCUMENTS.into(), BYTES.into()];
+    let values = vec![tenant.as_str().into(), collection.as_str().into(), last.into(), documents.into(), bytes.into()];
     match write.one(&sql, values).await? {
         Some(row) => column(&row, 0),
         None => Ok(None),

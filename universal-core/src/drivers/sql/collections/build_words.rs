@@ -14,6 +14,7 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use crate::drivers::sql::collections::build::batch_end;
 use crate::{
     collections::{
         configured::Configured,
@@ -64,7 +65,7 @@ impl fmt::Debug for SqlWordsBuilder {
 #[async_trait]
 impl IndexBuilder for SqlWordsBuilder {
     async fn step(&self) -> Result<Step> {
-        let mut outcome = Step::Idle;
+        let (mut outcome, mut failure) = (Step::Idle, None);
         for row in self.database.all(WORK, vec![IN_TURN.into()]).await? {
             let tenant = TenantId::trusted(column::<String>(&row, 0)?);
             let place = Arc::new((tenant, CollectionName::trusted(column::<String>(&row, 1)?)));
@@ -72,9 +73,16 @@ impl IndexBuilder for SqlWordsBuilder {
                 let place = Arc::clone(&place);
                 Box::pin(async move { step(write, &place.0, &place.1).await })
             });
-            outcome = outcome.max(step.await?);
+            // One that fails must not keep the others waiting.
+            match step.await {
+                Ok(step) => outcome = outcome.max(step),
+                Err(error) => failure = Some(error),
+            }
         }
-        Ok(outcome)
+        match failure {
+            Some(error) if outcome == Step::Idle => Err(error),
+            _ => Ok(outcome),
+        }
     }
 
     async fn woken(&self) {
@@ -123,14 +131,14 @@ async fn step(write: &mut Write<'_>, tenant: &TenantId, collection: &CollectionN
         write.execute(FINISH, key(tenant, collection)).await?;
         return Ok(Step::More);
     };
-    let found = batch(write, tenant, collection, &last).await?;
-    let Some(end) = found.last() else {
+    // Where it ends is asked apart from the rows: those that are gone once they could be locked are no end.
+    let Some(upto) = batch_end(write, tenant, collection, &last, (DOCUMENTS, BYTES)).await? else {
         write.execute(FINISH, key(tenant, collection)).await?;
         return Ok(Step::More);
     };
     let mut values = key(tenant, collection);
-    values.push(column::<String>(end, 0)?.into());
-    for row in &found {
+    values.push(upto.as_str().into());
+    for row in &batch(write, tenant, collection, (&last, &upto)).await? {
         let document = rows::document(write.dialect(), collection, row)?;
         let members = Object::from_stored(&document.body)?;
         write.store_words(tenant, &configured, &document, members.as_map()).await?;
@@ -158,24 +166,21 @@ async fn searched(write: &mut Write<'_>, tenant: &TenantId, collection: &Collect
     Ok(Some(configured).filter(|configured| configured.searchable().is_some()))
 }
 
-/// The next documents, locked.
-async fn batch(write: &mut Write<'_>, tenant: &TenantId, collection: &CollectionName, last: &str) -> Result<Vec<Row>> {
-    let dialect = write.dialect();
+/// The documents between two ids, locked.
+async fn batch(
+    write: &mut Write<'_>,
+    tenant: &TenantId,
+    collection: &CollectionName,
+    (after, upto): (&str, &str),
+) -> Result<Vec<Row>> {
     let sql = format!(
-        "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id > $3
-            AND id <= (SELECT max(id{}) FROM (
-                SELECT id, sum(size) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) - size AS ahead
-                FROM (SELECT id, octet_length({}) AS size FROM universal_documents
-                      WHERE tenant_id = $1 AND collection = $2 AND id > $3 ORDER BY id LIMIT $4) AS next) AS sized
-                WHERE ahead < $5)
+        "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id > $3 AND id <= $4
          ORDER BY id{}",
-        rows::columns(dialect),
-        dialect.bytewise(),
-        dialect.json_out("body"),
-        dialect.for_update()
+        rows::columns(write.dialect()),
+        write.dialect().for_update()
     );
     let mut values = key(tenant, collection);
-    values.extend([last.into(), DOCUMENTS.into(), BYTES.into()]);
+    values.extend([after.into(), upto.into()]);
     write.all(&sql, values).await
 }
 

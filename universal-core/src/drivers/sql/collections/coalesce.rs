@@ -182,8 +182,9 @@ async fn send(database: &Database, mut group: Vec<Waiting>) {
             }
         }
         Err(error) => {
-            let refused =
-                matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Internal) || error.code() == "write-conflict";
+            // The database said so itself: it is known that nothing was committed.
+            let refused = !matches!(error.kind(), ErrorKind::OutcomeUnknown | ErrorKind::Unavailable)
+                && error.code() != "no-connection";
             for waiting in group {
                 let outcome = if refused {
                     // The database refused the statement as a whole, perhaps for one row of it.
@@ -230,8 +231,13 @@ async fn store(database: &Database, group: &[Waiting]) -> Result<Vec<bool>> {
     let pool = database.connection().get_postgres_connection_pool();
     // A connection that is had is one on which nothing was lost yet.
     let mut connection = pool.acquire().await.map_err(|error| from_db(sea_orm::DbErr::Conn(runtime(error))))?;
-    let rows =
-        query.fetch_all(&mut *connection).await.map_err(|error| from_commit(sea_orm::DbErr::Exec(runtime(error))))?;
+    let rows = query.fetch_all(&mut *connection).await.map_err(|error| {
+        // What the server answers it has rolled back, unless it went away itself (classes 57P and 08).
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        let refused = code.is_some_and(|code| !code.starts_with("57P") && !code.starts_with("08"));
+        let error = sea_orm::DbErr::Exec(runtime(error));
+        if refused { from_db(error) } else { from_commit(error) }
+    })?;
     let numbers: Result<HashSet<i64>> = rows.iter().map(|row| row.try_get(0).map_err(Error::internal)).collect();
     let numbers = numbers?;
     Ok(transactions.iter().map(|number| numbers.contains(number)).collect())
@@ -241,13 +247,15 @@ fn runtime(error: sqlx::Error) -> sea_orm::RuntimeErr {
     sea_orm::RuntimeErr::SqlxError(error.into())
 }
 
+/// An id that an open transaction has taken is not waited for long, or all others would wait with it.
 /// The documents are inserted before their changes: the outbox takes its numbers while the rows are held. Rows that
 /// were decided by other settings than those of today are left out.
 const CREATE: &str = "WITH wanted AS (
-        SELECT w.* FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
+        SELECT w.* FROM (SELECT set_config('lock_timeout', '200ms', TRUE) AS patience) AS settings, unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
             $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bigint[]) WITH ORDINALITY
             AS w (tenant_id, collection, id, body, revision, owner_id, at, actor, request_id, settings_version, tx, position)
-        JOIN universal_tenants t ON t.id = w.tenant_id AND t.settings_version = w.settings_version),
+        JOIN universal_tenants t ON t.id = w.tenant_id AND t.settings_version = w.settings_version
+        WHERE settings.patience IS NOT NULL),
     stored AS (
         INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
         SELECT tenant_id, collection, id, body::jsonb, revision, owner_id, at, at FROM wanted ORDER BY position

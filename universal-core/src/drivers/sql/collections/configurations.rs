@@ -63,12 +63,15 @@ impl Known {
     }
 }
 
+/// Which collections refer to which, with the tenant's version that it belongs to.
+type InboundMemory = BoundedMap<TenantId, (i64, Arc<Inbound>)>;
+
 /// A bounded memory of settings, and the way to read them anew.
 #[derive(Clone)]
 pub(crate) struct SqlConfigurations {
     database: Database,
     memory: Arc<Mutex<BoundedMap<(TenantId, CollectionName), Known>>>,
-    inbound: Arc<Mutex<BoundedMap<TenantId, (i64, Arc<Inbound>)>>>,
+    inbound: Arc<Mutex<InboundMemory>>,
     undeclared_denied: bool,
     hooks: Hooks,
 }
@@ -122,6 +125,23 @@ impl SqlConfigurations {
     ) -> Result<Known> {
         let known = self.at_version(tenant, collection, tenant_version).await?;
         if known.cut_version >= cut_version { Ok(known) } else { self.read(tenant, collection).await }
+    }
+
+    /// The settings for what happens inside a transaction, compared by its own connection.
+    pub(super) async fn within(
+        &self,
+        joined: &mut Write<'_>,
+        tenant: &TenantId,
+        collection: &CollectionName,
+    ) -> Result<Known> {
+        if let Some(known) = self.remembered(tenant, collection) {
+            let sql = "SELECT settings_version FROM universal_tenants WHERE id = $1";
+            let row = joined.one(sql, vec![tenant.as_str().into()]).await?.ok_or_else(unknown_tenant)?;
+            if column::<i64>(&row, 0)? == known.tenant_version {
+                return Ok(known);
+            }
+        }
+        self.read(tenant, collection).await
     }
 
     /// The settings as they are now.

@@ -98,8 +98,8 @@ impl SqlCollections {
         caller: &Caller,
         command: &Command,
     ) -> Result<Outcome> {
-        let mut settings = self.settings_for(caller, command, false).await?;
         let mut joined = self.database.join(transaction)?;
+        let mut settings = self.settings_within(&mut joined, caller, command).await?;
         let mut decisions = 1;
         loop {
             let by = Performance { caller, now: self.clock.now(), cursors: &self.cursors, settings: &settings };
@@ -109,6 +109,27 @@ impl SqlCollections {
             }
             settings = self.settings_for(caller, command, true).await?;
         }
+    }
+
+    /// The settings for a command inside a transaction. Those that are remembered and still hold need no second
+    /// connection: with as many transactions open as there are connections, none would become free.
+    async fn settings_within(
+        &self,
+        joined: &mut Write<'_>,
+        caller: &Caller,
+        command: &Command,
+    ) -> Result<Arc<Settings>> {
+        if let Command::Batch(batch) = command {
+            batch.check_size()?;
+        }
+        let mut settings = Settings::new();
+        for collection in command.collections() {
+            if !settings.contains_key(collection) {
+                let known = self.configurations.within(joined, caller.tenant(), collection).await?;
+                settings.insert(collection.clone(), known);
+            }
+        }
+        Ok(Arc::new(settings))
     }
 
     async fn settings_for(&self, caller: &Caller, command: &Command, anew: bool) -> Result<Arc<Settings>> {

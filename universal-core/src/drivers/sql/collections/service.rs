@@ -244,8 +244,8 @@ impl Collections for SqlCollections {
         collection: &CollectionName,
         id: &DocumentId,
     ) -> Result<Document> {
-        let known = self.configurations.recent(caller.tenant(), collection).await?;
         let mut joined = self.database.join(transaction)?;
+        let known = self.configurations.within(&mut joined, caller.tenant(), collection).await?;
         let current = joined.lock_document(caller.tenant(), collection, id).await?;
         decide::read(caller, &known.configured, current, self.clock.now())
     }

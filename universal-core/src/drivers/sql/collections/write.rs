@@ -189,7 +189,9 @@ pub(super) async fn update(
 async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
-    author.known.configured.takes_writes()?;
+    if let Err(error) = author.known.configured.takes_writes() {
+        return Err(beside::by_current(write, author, error).await?);
+    }
     delete_with(write, author, &current, None).await?;
     Ok(Written::Deleted(current))
 }
@@ -202,7 +204,10 @@ pub(super) async fn delete_with(
     current: &Document,
     spared: Option<&CollectionName>,
 ) -> Result<usize> {
-    let referring = cascade::referring(write, author, current, spared).await?;
+    let referring = match cascade::referring(write, author, current, spared).await {
+        Ok(referring) => referring,
+        Err(error) => return Err(beside::by_current(write, author, error).await?),
+    };
     for doomed in &referring {
         let known = author.known.of(&doomed.configured, doomed.hooks.clone());
         remove(write, Author { known: &known, ..author }, &doomed.document).await?;

@@ -3,7 +3,7 @@
 use crate::{
     drivers::sql::{
         dialect::Dialect,
-        lower::{Lowered, binds::Binds, postgres, sqlite, term::Term},
+        lower::{binds::Binds, condition::Lowered, postgres, sqlite, term::Term},
     },
     expr::Field,
 };

@@ -85,6 +85,8 @@ impl<'e> Lowering<'e> {
                 }
                 None => Term::Known(View::Error),
             },
+            // No database holds such a text, and PostgreSQL takes none.
+            View::Text(text) if text.contains('\0') => Term::Known(View::Error),
             view => Term::Known(view),
         }
     }
