@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn reserved_words_are_members_where_only_a_field_can_stand() {
         for (text, expected) in
-            [("type", "doc.type"), (" filter.in", "doc.filter.in"), ("all", "doc.all"), ("id", "doc.id")]
+            [("type", "doc.type"), (" filter.type", "doc.filter.type"), ("all", "doc.all"), ("id", "doc.id")]
         {
             assert_eq!(one(text).unwrap().to_text(), expected);
         }

@@ -38,6 +38,7 @@ pub const CASES: &[Case<Fixture>] = &[
     case!(an_immutable_member_keeps_its_value),
     case!(server_set_members_are_set_whatever_is_sent),
     case!(a_document_must_fit_the_schema),
+    case!(a_schema_tells_nothing_of_what_is_hidden),
 ];
 
 fn user() -> Caller {
@@ -293,7 +294,12 @@ async fn hidden_members_survive_what_others_write(on: Fixture) -> Result<(), Str
     let kept = on.get(&admin(), &name, &made.id).await.map_err(failed)?.value;
     check_eq(&body(&kept.body)?, &json!({"n": 2, "secret": "s", "inner": {"note": "x"}}))?;
     let over = on.patch(&ada, &name, &made.id, object(json!({"inner": 5}))?, Precondition::None).await;
-    refused(over, ErrorKind::Invalid, "invalid-field")
+    refused(over, ErrorKind::Invalid, "invalid-field")?;
+    // Not by an operation either, which brings members along in its operand.
+    let other = on.create(&ada, &name, new(json!({"n": 1}))?).await.map_err(failed)?;
+    let operation = Object::patch_from_value(json!({"inner": {"$set_if_absent": {"note": "mine"}}})).map_err(failed)?;
+    let sent = on.patch(&ada, &name, &other.id, operation, Precondition::None).await;
+    refused(sent, ErrorKind::Invalid, "invalid-field")
 }
 
 async fn an_immutable_member_keeps_its_value(on: Fixture) -> Result<(), String> {
@@ -354,4 +360,21 @@ async fn a_document_must_fit_the_schema(on: Fixture) -> Result<(), String> {
     let replaced = on.replace(&ada, &name, &made.id, object(json!({"x": 1}))?, Precondition::None).await;
     refused(replaced, kind, code)?;
     check_eq(&listed(&on, &ada, &name).await?, &vec![json!({"title": "tea"})])
+}
+
+async fn a_schema_tells_nothing_of_what_is_hidden(on: Fixture) -> Result<(), String> {
+    let schema =
+        json!({"anyOf": [{"properties": {"open": {"const": true}}}], "properties": {"secret": {"maxLength": 50}}});
+    let name = configured(&on, CollectionSettings::new().with_schema(schema).with_hidden("secret")).await?;
+    let ada = user();
+    let made = on.create(&ada, &name, new(json!({"open": true}))?).await.map_err(failed)?;
+    let secret = object(json!({"secret": "canary"}))?;
+    on.patch(&admin(), &name, &made.id, secret, Precondition::None).await.map_err(failed)?;
+    let patched = on.patch(&ada, &name, &made.id, object(json!({"open": false}))?, Precondition::None).await;
+    match patched {
+        Err(error) if error.code() == "schema-violation" => {
+            check(!error.message().contains("canary"), "the hidden value is in the message")
+        }
+        other => Err(format!("found {other:?} instead of a violation")),
+    }
 }

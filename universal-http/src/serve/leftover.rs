@@ -15,8 +15,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
-/// How much is thrown away at most; a larger rest is worth a reset.
-const MOST: u64 = 4 * 1024 * 1024;
+/// How much is thrown away at most, twice the largest body that a route takes into memory; a larger rest is worth a reset.
+const MOST: u64 = 8 * 1024 * 1024;
 /// For how long.
 const LONGEST: Duration = Duration::from_secs(5);
 

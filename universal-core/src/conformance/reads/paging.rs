@@ -25,6 +25,7 @@ pub(super) const CASES: &[Case<Fixture>] = &[
     case!(a_cursor_is_for_its_tenant_and_any_caller_of_it_sees_by_its_own_rights),
     case!(a_cursor_cut_or_lengthened_is_refused),
     case!(the_place_of_texts_is_by_bytes_however_long),
+    case!(pages_end_at_texts_of_any_length),
 ];
 
 /// The ids of all pages to the end, and then of all pages back to the beginning.
@@ -263,5 +264,18 @@ async fn the_place_of_texts_is_by_bytes_however_long(on: Fixture) -> Result<(), 
     let query = ListQuery::new().with_sort("t").map_err(failed)?.with_limit(Limit::new(1).map_err(failed)?);
     let (there, back) = there_and_back(&on, &caller, &name, &query).await?;
     check_eq(&there.join(","), &"02,00,03,01,04".to_owned())?;
+    check_eq(&back, &there)
+}
+
+async fn pages_end_at_texts_of_any_length(on: Fixture) -> Result<(), String> {
+    let (caller, name) = (user(), collection()?);
+    let long = |n: u32| format!("{}{n}", "ä".repeat(10_000));
+    store(&on, &caller, &name, (0..5).map(|n| json!({"title": long(n / 2), "n": n}))).await?;
+    let query = ListQuery::new().with_sort("-title").map_err(failed)?.with_limit(Limit::new(1).map_err(failed)?);
+    let first = page(&on, &caller, &name, &query).await?;
+    let length = first.next_cursor.as_ref().map_or(0, String::len);
+    check((1..2000).contains(&length), "a cursor does not fit into a URL")?;
+    let (there, back) = there_and_back(&on, &caller, &name, &query).await?;
+    check_eq(&there, &["04", "02", "03", "00", "01"].map(str::to_owned).to_vec())?;
     check_eq(&back, &there)
 }

@@ -49,8 +49,7 @@ struct Operation<'a> {
     if_none_match: Option<Value>,
 }
 
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Op {
     Create,
     Replace,
@@ -58,6 +57,23 @@ enum Op {
     Delete,
     Get,
     Check,
+}
+
+/// Read as a text first: what is no text is then wrong in its type and not in its syntax.
+impl<'de> Deserialize<'de> for Op {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "create" => Ok(Self::Create),
+            "replace" => Ok(Self::Replace),
+            "patch" => Ok(Self::Patch),
+            "delete" => Ok(Self::Delete),
+            "get" => Ok(Self::Get),
+            "check" => Ok(Self::Check),
+            other => {
+                Err(serde::de::Error::unknown_variant(other, &["create", "replace", "patch", "delete", "get", "check"]))
+            }
+        }
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Operations<'a> {
@@ -323,7 +339,7 @@ mod tests {
     fn a_content_says_at_which_byte_it_is_wrong() {
         let text = r#"{"operations":[{"op":"get","collection":"a","id":"x"},{"op":"create","collection":"a","body":{"n":1e400}}]}"#;
         let (code, field, position) = fail(text);
-        assert_eq!((code.as_str(), field.as_str()), ("number-out-of-range", "/operations/1/body"));
+        assert_eq!((code.as_str(), field.as_str()), ("number-out-of-range", "/operations/1/body/n"));
         let position = position.unwrap();
         assert!(text.get(position - 6..=position).unwrap().contains("1e400"), "{position}");
         assert_eq!(

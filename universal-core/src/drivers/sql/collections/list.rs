@@ -27,6 +27,9 @@ use crate::{
     page::Page,
 };
 
+/// How many bytes of terms a cursor holds.
+const LONGEST_POSITION: usize = 2048;
+
 /// The statement of a list, and how to make a page of its rows.
 #[derive(Debug)]
 pub(super) struct Statement {
@@ -52,6 +55,8 @@ pub(super) struct Asked<'a> {
     pub(super) search: Option<&'a Search>,
     /// The part of an index that serves it.
     pub(super) scan: Option<&'a Scan<'a>>,
+    /// Where it begins, if the cursor alone does not say.
+    pub(super) start: Option<&'a Position>,
 }
 
 impl Asked<'_> {
@@ -78,7 +83,10 @@ impl Statement {
     pub(super) fn build(dialect: Dialect, asked: Asked<'_>, cursors: &CursorKey) -> Result<Self> {
         let Asked { caller, collection, query, scan, .. } = asked;
         let scope = scope(caller, collection, query);
-        let start = query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?;
+        let start = match asked.start {
+            Some(start) => Some(start.clone()),
+            None => query.cursor.as_deref().map(|cursor| cursors.open(&scope, cursor)).transpose()?,
+        };
         let backwards = start.as_ref().is_some_and(|start| start.backwards);
         let mut directions: Vec<_> = query.sort.iter().map(|key| key.direction).collect();
         directions.push(Direction::Ascending);
@@ -210,7 +218,11 @@ impl Statement {
         }
         let seal = |document: Option<&Document>, backwards: bool| -> Result<Option<String>> {
             let Some(document) = document else { return Ok(None) };
-            let values = self.position_of(document)?;
+            let mut values = position_of(&self.fields, document)?;
+            // A cursor travels in a URL: where the terms are too long for one, it says which document instead.
+            if Json::from(values.clone()).to_string().len() > LONGEST_POSITION {
+                values = vec![Json::Null, document.id.as_str().into()];
+            }
             Ok(Some(cursors.seal(&self.scope, &Position { backwards, values })))
         };
         let has_next = if backwards { self.start.is_some() } else { more };
@@ -219,20 +231,29 @@ impl Statement {
         let previous = if has_previous { seal(items.first(), true)? } else { None };
         Ok(Page::new(items, next, previous))
     }
+}
 
-    fn position_of(&self, document: &Document) -> Result<Vec<Json>> {
-        let members: serde_json::Map<String, Json> = if self.fields.is_empty() {
-            serde_json::Map::new()
-        } else {
-            serde_json::from_str(&document.body).map_err(Error::internal)?
-        };
-        let environment = Environment::new(document.id.as_str(), &members)
-            .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
-            .with_revision(document.revision.as_str())
-            .with_moments(document.created_at, document.updated_at);
-        let mut values: Vec<_> = self.fields.iter().map(|field| field.sort_key(&environment).to_value()).collect();
-        values.push(document.id.as_str().into());
-        Ok(values)
+/// The terms of a document in the order of these fields, and its id.
+pub(super) fn position_of(fields: &[Field], document: &Document) -> Result<Vec<Json>> {
+    let members: serde_json::Map<String, Json> = if fields.is_empty() {
+        serde_json::Map::new()
+    } else {
+        serde_json::from_str(&document.body).map_err(Error::internal)?
+    };
+    let environment = Environment::new(document.id.as_str(), &members)
+        .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
+        .with_revision(document.revision.as_str())
+        .with_moments(document.created_at, document.updated_at);
+    let mut values: Vec<_> = fields.iter().map(|field| field.sort_key(&environment).to_value()).collect();
+    values.push(document.id.as_str().into());
+    Ok(values)
+}
+
+/// The document that a position names, where it does not hold its terms.
+pub(super) fn named_document(position: &Position) -> Option<&str> {
+    match position.values.as_slice() {
+        [Json::Null, id] => id.as_str(),
+        _ => None,
     }
 }
 

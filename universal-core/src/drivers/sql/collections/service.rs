@@ -22,7 +22,7 @@ use crate::{
         explain::Explanation,
         explain_rule::{self, ExplainRule, RuleExplanation},
         idempotency::{IdempotencyKey, Once},
-        list_cursor::CursorKey,
+        list_cursor::{CursorKey, Position},
         matching::{Affected, Matching, MatchingWrite},
         plan,
         query::{GetQuery, ListQuery},
@@ -143,6 +143,33 @@ impl SqlCollections {
             rows.between(Some(scan.low), Some(scan.high));
         }
         Ok((cursor, rows))
+    }
+}
+
+impl SqlCollections {
+    /// Where a list begins whose cursor only names the document at which a page ended, because its terms are long.
+    async fn start_of(
+        &self,
+        caller: &Caller,
+        collection: &CollectionName,
+        query: &ListQuery,
+    ) -> Result<Option<Position>> {
+        let Some(cursor) = query.cursor.as_deref().filter(|_| !query.sort.is_empty()) else { return Ok(None) };
+        let position = self.cursors.open(&list::scope(caller, collection, query), cursor)?;
+        let Some(id) = list::named_document(&position) else { return Ok(None) };
+        let dialect = self.database.dialect();
+        let sql = format!(
+            "SELECT {} FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3",
+            rows::columns(dialect)
+        );
+        let row = self.database.one(&sql, rows::key(caller.tenant(), collection, &DocumentId::trusted(id))).await?;
+        let row = row.ok_or_else(|| {
+            Error::invalid("invalid-cursor", "the document at which that page ended is gone; begin the list again")
+                .with_field("cursor")
+        })?;
+        let document = rows::document(dialect, collection, &row)?;
+        let fields: Vec<Field> = query.sort.iter().map(|key| key.field.clone()).collect();
+        Ok(Some(Position { backwards: position.backwards, values: list::position_of(&fields, &document)? }))
     }
 }
 
@@ -272,7 +299,9 @@ impl Collections for SqlCollections {
             None => plan::choose(configured.indexes(), &conditions, &query.sort),
         };
         let (search, scan) = (search.as_ref(), scan.as_ref());
-        let asked = list::Asked { caller, collection, query, visible: &visible, now, search, scan };
+        let start = self.start_of(caller, collection, query).await?;
+        let start = start.as_ref();
+        let asked = list::Asked { caller, collection, query, visible: &visible, now, search, scan, start };
         let mut page = match asked.search {
             Some(search) if query.sort.is_empty() => self.ranked(asked, search).await?,
             _ => {

@@ -105,6 +105,7 @@ impl Node {
             now,
             search: None,
             scan: Some(scan.as_ref().expect("an index serves")),
+            start: None,
         };
         let dialect = self.database.dialect();
         let statement = list::Statement::build(dialect, asked, &self.collections.cursors).unwrap();
