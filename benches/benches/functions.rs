@@ -127,7 +127,7 @@ fn documents(criterion: &mut Criterion) -> Result<()> {
     criterion.bench_function("collections/patch::apply", |b| {
         b.iter_batched(
             || members.clone(),
-            |members| patch::apply(members, black_box(change.as_map())),
+            |members| patch::apply(members, black_box(change.as_map()), moment),
             criterion::BatchSize::SmallInput,
         );
     });
