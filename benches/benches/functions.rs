@@ -103,9 +103,7 @@ fn expressions(criterion: &mut Criterion) -> Result<()> {
 /// What a write decides, and what a read answers.
 fn documents(criterion: &mut Criterion) -> Result<()> {
     let moment = Timestamp::from_micros(MOMENT);
-    let tenant = TenantId::default_tenant();
     let user = UserId::generate();
-    let caller = Caller::user(tenant, user.clone());
     let object = Object::parse(BODY.as_bytes())?;
     let document = Document::new(
         CollectionName::new("todos")?,
