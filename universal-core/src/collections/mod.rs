@@ -1,6 +1,6 @@
 //! JSON documents.
 //!
-//! A write decides in Rust, under the lock of the document's row: [`decide`] takes the row, the
+//! A write decides in Rust, under the lock of the document's row: `decide` takes the row, the
 //! input and the [`Caller`](crate::caller::Caller), and answers what to store or why not. There is
 //! one such path for every database.
 

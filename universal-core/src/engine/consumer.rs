@@ -1,7 +1,7 @@
 //! From the feed to consumers of the host's: every change at least once, in the order of each tenant.
 //!
 //! A consumer's place in each feed is kept in the database and moves on after it has done its part, so a crash repeats
-//! a few changes and loses none. One node at a time holds a place; a node that dies loses it after [`HOLD`].
+//! a few changes and loses none. One node at a time holds a place; a node that dies loses it after `HOLD`.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
