@@ -341,7 +341,7 @@ mod tests {
         let (code, field, position) = fail(text);
         assert_eq!((code.as_str(), field.as_str()), ("number-out-of-range", "/operations/1/body/n"));
         let position = position.unwrap();
-        assert!(text.get(position - 6..=position).unwrap().contains("1e400"), "{position}");
+        assert!(text.get(position..).unwrap().starts_with("1e400"), "{position}");
         assert_eq!(
             fail(r#"{"operations":[{"op":"create","collection":"a","body":{"n":1,"n":2}}]}"#).0,
             "duplicate-key"
