@@ -92,7 +92,7 @@ impl Connection {
         if let Some(token) = &self.token {
             headers.insert(header::AUTHORIZATION, token.clone());
         }
-        if request.method() == Method::POST {
+        if matches!(*request.method(), Method::POST | Method::PUT) {
             request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         self.sender.ready().await?;
