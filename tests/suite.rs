@@ -8,6 +8,7 @@
 )]
 
 mod conformance;
+mod drift;
 mod faults;
 mod flow;
 mod http;
