@@ -2,6 +2,7 @@
 
 mod embed;
 mod hooks;
+mod large_collections;
 mod live;
 mod mail;
 mod pages;
