@@ -13,7 +13,7 @@ use universal_core::{
     id::{CollectionName, DocumentId},
     json::Object,
 };
-use universal_tests::environment::Volume;
+use universal_tests::{environment::Volume, wait::until};
 
 use super::player::refusal;
 use crate::conformance::subject::{On, Subject, subject};
@@ -181,13 +181,10 @@ async fn prepare(subject: &Subject) {
         let document = document.with_id(DocumentId::new(id).unwrap());
         collections.create(&caller, &CollectionName::new(collection).unwrap(), document).await.unwrap();
     }
-    let ready = async {
-        let query = ListQuery::new().with_search("canary");
-        while collections.list(&caller, &targets, &query).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), ready).await.expect("the words are collected soon");
+    until("the words are collected", Duration::from_secs(30), || async {
+        collections.list(&caller, &targets, &ListQuery::new().with_search("canary")).await.is_ok()
+    })
+    .await;
 }
 
 /// What nobody has named is as it was.

@@ -20,6 +20,8 @@ use universal_core::{
     realtime::{Change, Feed},
 };
 
+use universal_tests::wait::until_some;
+
 use super::drawn::{Call, Step, When, Who, Write};
 use crate::conformance::subject::Subject;
 
@@ -134,28 +136,23 @@ impl Player {
         page.items.iter().map(|document| (self.name(document.id.as_str()), body(&document.body))).collect()
     }
 
-    /// The changes that the sequence left in the feed, `count` of them at least.
-    pub(super) async fn changes(&mut self, count: usize) -> Vec<Change> {
-        let tenant = TenantId::default_tenant();
-        let mut all = Vec::new();
-        let read = async {
-            while all.len() < count || count == 0 {
-                let page = self.feed.read(&tenant, self.after, 500).await.unwrap();
-                if page.is_empty() && count == 0 {
-                    return;
+    /// The changes that the sequence left in the feed: `count` of them at least, or what is there now.
+    pub(super) async fn changes(&self, count: usize) -> Vec<Change> {
+        let (feed, after) = (&self.feed, self.after);
+        let all = until_some("the changes of a sequence", PATIENCE, || async move {
+            let (mut all, mut after) = (Vec::new(), after);
+            loop {
+                let page = feed.read(&TenantId::default_tenant(), after, 500).await.unwrap();
+                match page.last() {
+                    Some(last) => after = last.seq,
+                    None => return (all.len() >= count).then_some(all),
                 }
-                if page.is_empty() {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                for change in page {
-                    assert_eq!(change.seq, self.after + 1, "the numbers have no gap");
-                    self.after = change.seq;
-                    all.push(change);
-                }
+                all.extend(page);
             }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, read).await.is_ok();
-        assert!(in_time, "{} of {count} changes came", all.len());
+        });
+        let all = all.await;
+        let dense = all.iter().zip(self.after + 1..).all(|(change, seq)| change.seq == seq);
+        assert!(dense, "the numbers have no gap");
         all
     }
 

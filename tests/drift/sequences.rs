@@ -1,6 +1,6 @@
 //! Sequences of operations drawn by chance have the same answers, the same documents and the same feed on both databases.
 
-use std::{cell::Cell, collections::BTreeMap};
+use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
 use proptest::{
     prelude::*,
@@ -10,11 +10,11 @@ use serde_json::Value;
 use tokio::runtime::{Handle, Runtime};
 use universal_core::{
     Caller, TenantId,
-    collections::{CollectionSettings, IndexSettings, Rules},
+    collections::{CollectionSettings, IndexSettings, IndexState, Rules},
     id::{CollectionName, UserId},
     realtime::Operation,
 };
-use universal_tests::environment::Volume;
+use universal_tests::{environment::Volume, wait::until};
 
 use super::{
     drawn::{Step, steps},
@@ -34,7 +34,7 @@ fn sequences_of_operations_are_answered_alike_by_both_databases() {
         Caller::user(TenantId::default_tenant(), UserId::generate()),
         Caller::system(TenantId::default_tenant()),
     ];
-    let cases = Volume::from_environment().pick(500, 20_000);
+    let cases = Volume::from_environment().pick(200, 20_000);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     // The same sequences in every run, so that a failure can be looked at again.
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
@@ -106,6 +106,12 @@ async fn player(subject: &Subject, callers: &[Caller; 3], collection: &Collectio
         .with_index("order", IndexSettings::on(["public", "-n"]));
     let configured = subject.backend.collections().configure(&callers[2], collection, settings, None).await;
     configured.expect("the settings are valid");
+    // A collection changes once more when its indexes are built; that must not happen to one database within a step.
+    until("the indexes are built", Duration::from_secs(30), || async {
+        let info = subject.backend.collections().settings(&callers[2], collection).await.unwrap();
+        info.indexes.iter().all(|index| index.state == IndexState::Ready)
+    })
+    .await;
     Player::new(subject, callers.clone(), collection.clone()).await.unwrap()
 }
 

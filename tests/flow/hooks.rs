@@ -118,6 +118,41 @@ async fn jobs(backend: &Backend) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hook_that_writes_its_own_document_is_refused_and_nothing_is_written() {
+    for ground in grounds().await {
+        let backend = ground
+            .open(|builder| {
+                builder.before_commit(only("orders"), |backend, tx, write| {
+                    Box::pin(async move {
+                        if write.before().is_none() {
+                            return Ok(());
+                        }
+                        // What the system writes runs the hook again; once is enough.
+                        let again = write.after().is_some_and(|after| after.contains_key("again"));
+                        if again {
+                            return Ok(());
+                        }
+                        let (collection, id) = (write.collection().clone(), write.id().clone());
+                        let patch = Object::patch_from_value(json!({"again": true}))?;
+                        let own = DocumentWrite::Patch { collection, id, patch, precondition: Precondition::None };
+                        backend.collections().write_in(tx, &system(), own).await.map(|_| ())
+                    })
+                })
+            })
+            .await;
+        let order = create(&backend, "orders", json!({"n": 1})).await.unwrap();
+        let patch = Object::patch_from_value(json!({"n": 2})).unwrap();
+        let orders = name("orders");
+        let patched = backend.collections().patch(&system(), &orders, &order.id, patch, Precondition::None).await;
+        assert_eq!(refused(patched), (ErrorKind::Conflict, "hook-wrote-its-document"));
+        let deleted = backend.collections().delete(&system(), &orders, &order.id, Precondition::None).await;
+        assert_eq!(refused(deleted), (ErrorKind::Conflict, "hook-wrote-its-document"));
+        assert_eq!(bodies(&backend, "orders").await, [json!({"n": 1})]);
+        backend.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hook_changes_refuses_and_writes_in_the_same_commit() {
     for ground in grounds().await {
         let backend = ground.open(with_note).await;

@@ -13,6 +13,7 @@ use universal_core::{
     json::Object,
     realtime::Operation,
 };
+use universal_tests::wait::{until, until_some};
 
 use crate::conformance::subject::{On, Subject, subject};
 
@@ -46,7 +47,7 @@ async fn moves(on: On) {
         }
     }
     // Nobody asks again: the background goes on.
-    until(|| async {
+    until("the background ends", PATIENCE, || async {
         state(&subject, &to).await == Some(CollectionState::Active) && state(&subject, &from).await.is_none()
     })
     .await;
@@ -66,7 +67,10 @@ async fn moves(on: On) {
     let head = collections(&subject).list(&system(), &to, &ListQuery::new()).await.unwrap().cursor.seq();
     let dropped = collections(&subject).drop_collection(&system(), &to).await.unwrap();
     println!("renaming: {progress:?}; dropping: {dropped:?}");
-    until(|| async { state(&subject, &to).await.is_none() && count(&subject, &to).await == 0 }).await;
+    until("the background ends", PATIENCE, || async {
+        state(&subject, &to).await.is_none() && count(&subject, &to).await == 0
+    })
+    .await;
     let mut deleted = deletions(&subject, &to, head).await;
     deleted.sort_unstable();
     deleted.dedup();
@@ -98,7 +102,7 @@ async fn configure(subject: &Subject, name: &CollectionName) {
 }
 
 async fn ready(subject: &Subject, name: &CollectionName) {
-    until(|| async {
+    until("the background ends", PATIENCE, || async {
         let info = collections(subject).settings(&system(), name).await.unwrap();
         let built = info.indexes.iter().all(|index| index.state == IndexState::Ready);
         built && collections(subject).list(&system(), name, &ListQuery::new().with_search("x")).await.is_ok()
@@ -139,31 +143,18 @@ async fn state(subject: &Subject, name: &CollectionName) -> Option<CollectionSta
     all.into_iter().find(|info| info.name == *name).map(|info| info.state)
 }
 
-async fn deletions(subject: &Subject, name: &CollectionName, mut after: i64) -> Vec<String> {
-    let (tenant, mut deleted) = (TenantId::default_tenant(), Vec::new());
-    let read = async {
-        while deleted.len() < DOCUMENTS {
-            let changes = subject.backend.feed().read(&tenant, after, 500).await.unwrap();
-            if changes.is_empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            for change in changes {
-                after = change.seq;
-                if change.collection == *name && change.operation == Operation::Delete {
-                    deleted.push(change.id.to_string());
-                }
-            }
+/// The ids of documents of `name` that were deleted after a place in the feed, all of them.
+async fn deletions(subject: &Subject, name: &CollectionName, after: i64) -> Vec<String> {
+    until_some("the feed has all deletions", PATIENCE, || async move {
+        let (mut deleted, mut after) = (Vec::new(), after);
+        loop {
+            let changes = subject.backend.feed().read(&TenantId::default_tenant(), after, 500).await.unwrap();
+            let Some(last) = changes.last() else { return (deleted.len() >= DOCUMENTS).then_some(deleted) };
+            after = last.seq;
+            let of_it = changes.iter().filter(|change| change.collection == *name);
+            let ids = of_it.filter(|change| change.operation == Operation::Delete).map(|change| change.id.to_string());
+            deleted.extend(ids);
         }
-    };
-    tokio::time::timeout(PATIENCE, read).await.expect("the feed has all deletions");
-    deleted
-}
-
-async fn until<F: Future<Output = bool>>(done: impl Fn() -> F) {
-    let wait = async {
-        while !done().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.expect("the background ends");
+    })
+    .await
 }

@@ -148,6 +148,7 @@ impl Builder {
     /// the same transaction, or refuse the write with an error, which is the answer. Hooks run in the order in which
     /// they were given; writes of hooks run hooks too. It may run again for one write, so it must do nothing but speak
     /// to the transaction; what shall happen elsewhere is for a job or for [`after_commit`](Self::after_commit).
+    /// It must not write the document that it is called for: that is refused with `hook-wrote-its-document`.
     /// Each call may take 2 s ([`with_hook_limit`](Self::with_hook_limit)). On SQLite such a write has the writer alone.
     ///
     /// ```

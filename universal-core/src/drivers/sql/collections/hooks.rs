@@ -70,7 +70,11 @@ impl CollectionHooks {
     ) -> Result<Decided<'a>> {
         let members = decided.members.clone().into_owned();
         let pending = PendingWrite::new(caller.clone(), decided.document.clone(), before.cloned(), members);
-        match self.run(write, pending).await?.into_changed()? {
+        let pending = self.run(write, pending).await?;
+        if let Some(before) = before {
+            untouched(write, caller, before).await?;
+        }
+        match pending.into_changed()? {
             Some(members) => altered(configured, caller, decided, members),
             None => Ok(decided),
         }
@@ -83,7 +87,8 @@ impl CollectionHooks {
         caller: &Caller,
         document: &Document,
     ) -> Result<()> {
-        self.run(write, PendingWrite::deletion(caller.clone(), document.clone())).await.map(|_| ())
+        self.run(write, PendingWrite::deletion(caller.clone(), document.clone())).await?;
+        untouched(write, caller, document).await
     }
 
     async fn run(&self, write: &mut Write<'_>, mut pending: PendingWrite) -> Result<PendingWrite> {
@@ -106,6 +111,18 @@ impl CollectionHooks {
         }
         Ok(pending)
     }
+}
+
+/// Refuses a write whose hooks wrote its own document: it was decided on what is no longer there, and would take the same
+/// revision twice.
+async fn untouched(write: &mut Write<'_>, caller: &Caller, before: &Document) -> Result<()> {
+    let current = write.lock_document(caller.tenant(), &before.collection, &before.id).await?;
+    if current.is_some_and(|current| current.revision == before.revision) {
+        return Ok(());
+    }
+    let message =
+        "a hook wrote the document that it was called for; it can change what will be stored, and write others";
+    Err(Error::new(ErrorKind::Conflict, "hook-wrote-its-document", message))
 }
 
 /// What will be stored in place of what was decided. The hook is a part of the program: the schema alone binds it.
