@@ -105,7 +105,11 @@ fn differs<'a>(node: &'a Node, environment: &Environment<'a>) -> bool {
                 matches!((&left, &right), (View::Number(Number::Integer(i64::MIN)), View::Number(Number::Integer(-1))));
             double(&left) || double(&right) || edge || *operator == Operator::Divide || is_list(&left)
         }
-        Node::Negate(inner) => matches!(value(inner, environment), View::Number(Number::Double(_))),
+        // `cel` takes two signs for none, whatever stands behind them.
+        Node::Not(inner) => matches!(**inner, Node::Not(_)),
+        Node::Negate(inner) => {
+            matches!(**inner, Node::Negate(_)) || matches!(value(inner, environment), View::Number(Number::Double(_)))
+        }
         // `cel` compares integers with doubles as doubles.
         Node::Compare { sides: nodes, .. } => {
             let (left, right) = sides(nodes);
