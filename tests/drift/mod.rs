@@ -1,6 +1,7 @@
 //! The same on both databases: whole sequences of operations, hostile names, and filters that cost the most.
 
 mod drawn;
+mod hidden;
 mod hostile;
 mod player;
 mod sequences;

@@ -90,7 +90,7 @@ fn compare(
     })
 }
 
-async fn player(subject: &Subject, callers: &[Caller; 3], collection: &CollectionName) -> Player {
+pub(super) async fn player(subject: &Subject, callers: &[Caller; 3], collection: &CollectionName) -> Player {
     let either = "doc.public == true || meta.owner == caller.id";
     let rules = Rules::default()
         .with_list(either)

@@ -280,8 +280,11 @@ fn changed<'a>(
     if rule.looks_at_members(cx.caller) || cx.configured.looks_back(cx.caller) || cx.wants_before {
         stored.parse()?;
     }
-    let members =
-        members.and_then(|members| cx.configured.completed(cx.caller, members, stored.members.as_ref(), cx.now));
+    // A hidden member that is sent is refused whatever its value: that it is the stored one must not show.
+    let sendable = cx.configured.may_send(cx.caller, input);
+    let members = sendable
+        .and(members)
+        .and_then(|members| cx.configured.completed(cx.caller, members, stored.members.as_ref(), cx.now));
     let environment = stored.environment(cx).with_input(input);
     let allowed = match &members {
         Ok(members) => rule.allows(cx.caller, &environment.with_after(members)),
@@ -292,7 +295,6 @@ fn changed<'a>(
         return Err(refused(cx.caller));
     }
     stored.meets(precondition)?;
-    cx.configured.may_send(cx.caller, input)?;
     let members = members?;
     without_id(&members)?;
     cx.configured.fits(cx.caller, &members, stored.members.as_ref())?;
