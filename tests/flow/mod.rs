@@ -1,6 +1,7 @@
 //! Whole paths through the product, as its users walk them.
 
 mod embed;
+mod hooked_many;
 mod hooks;
 mod large_collections;
 mod live;
