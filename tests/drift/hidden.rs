@@ -7,14 +7,12 @@ use proptest::{
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
-use universal_core::{
-    Caller, TenantId,
-    id::{CollectionName, UserId},
-};
+use universal_core::id::CollectionName;
 use universal_tests::environment::Volume;
 
 use super::{
     drawn::{Call, Step, When, Who, Write, steps},
+    player::callers,
     sequences::player,
 };
 use crate::conformance::subject::{On, subject};
@@ -32,11 +30,7 @@ fn hidden_values_show_in_no_answer_on_postgresql() {
 fn answers_do_not_tell(on: On) {
     let runtime = Runtime::new().unwrap();
     let subject = runtime.block_on(subject(on));
-    let callers = [
-        Caller::user(TenantId::default_tenant(), UserId::generate()),
-        Caller::user(TenantId::default_tenant(), UserId::generate()),
-        Caller::system(TenantId::default_tenant()),
-    ];
+    let callers = callers();
     let config = Config {
         cases: Volume::from_environment().pick(25, 2_000),
         failure_persistence: None,
@@ -55,15 +49,19 @@ fn answers_do_not_tell(on: On) {
             }
             let [left, right] = &mut players[..] else { panic!("there are two") };
             for (at, id) in ["a", "b", "c"].into_iter().enumerate() {
-                let body = |secret: i64| json!({"n": at, "public": true, "tags": ["a"], "secret": secret});
-                let create =
-                    |secret| Step { who: Who::System, call: Call::Write(Write::Create(Some(id), body(secret))) };
-                let made = [left.play(&create(1)).await, right.play(&create(7 - i64::try_from(at).unwrap())).await];
-                prop_assert!(made.iter().all(|answer| answer["created"] == true), "{made:?}");
-                // The owner of the following steps may write it, the hidden value stays.
-                let patch =
-                    |who| Step { who, call: Call::Write(Write::Patch(id, json!({"text": "abc"}), When::Always)) };
-                prop_assert_eq!(left.play(&patch(Who::Owner)).await, right.play(&patch(Who::Owner)).await);
+                // The owner's, but for a value that only the program sees and the owner's writes must keep.
+                let write = |who, write| Step { who, call: Call::Write(write) };
+                let own = json!({"n": at + 1, "public": true, "tags": ["a"]});
+                let create = write(Who::Owner, Write::Create(Some(id), own));
+                let hide = |secret| write(Who::System, Write::Patch(id, json!({"secret": secret}), When::Always));
+                let change = write(Who::Owner, Write::Patch(id, json!({"text": "abc"}), When::Always));
+                for step in [[&create, &create], [&hide(1), &hide(7 - at)], [&change, &change]] {
+                    let answers = [left.play(step[0]).await, right.play(step[1]).await];
+                    prop_assert!(answers.iter().all(|answer| answer["code"].is_null()), "{answers:?}");
+                }
+                let hidden = [left.everything().await, right.everything().await];
+                let secret = |side: usize| hidden[side][id]["secret"].clone();
+                prop_assert_eq!([secret(0), secret(1)], [json!(1), json!(7 - at)]);
             }
             for (at, step) in steps.iter().enumerate() {
                 // Whoever administrates sees what is hidden.

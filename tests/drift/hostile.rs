@@ -225,13 +225,7 @@ fn answer(result: Result<Value>) -> Value {
     match result {
         Ok(value) => value,
         Err(error) => {
-            let defined = [
-                ErrorKind::Invalid,
-                ErrorKind::NotFound,
-                ErrorKind::TooLarge,
-                ErrorKind::Conflict,
-                ErrorKind::Unprocessable,
-            ];
+            let defined = [ErrorKind::Invalid, ErrorKind::NotFound, ErrorKind::TooLarge, ErrorKind::Unprocessable];
             assert!(defined.contains(&error.kind()), "{error:?}");
             refusal(&error)
         }

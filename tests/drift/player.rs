@@ -14,12 +14,11 @@ use universal_core::{
         Document, DocumentWrite, ListQuery, Matching, NewDocument, Precondition,
     },
     error::{Error, Result},
-    id::{CollectionName, DocumentId},
+    id::{CollectionName, DocumentId, UserId},
     json::Object,
     page::Limit,
     realtime::{Change, Feed},
 };
-
 use universal_tests::wait::until_some;
 
 use super::drawn::{Call, Step, When, Who, Write};
@@ -27,6 +26,12 @@ use crate::conformance::subject::Subject;
 
 /// How long a change may take to be numbered before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An owner, another user and the program, in the order of [`Who`].
+pub(super) fn callers() -> [Caller; 3] {
+    let tenant = TenantId::default_tenant;
+    [Caller::user(tenant(), UserId::generate()), Caller::user(tenant(), UserId::generate()), Caller::system(tenant())]
+}
 
 /// Plays steps on one database.
 pub(super) struct Player {

@@ -9,16 +9,16 @@ use proptest::{
 use serde_json::Value;
 use tokio::runtime::{Handle, Runtime};
 use universal_core::{
-    Caller, TenantId,
+    Caller,
     collections::{CollectionSettings, IndexSettings, IndexState, Rules},
-    id::{CollectionName, UserId},
+    id::CollectionName,
     realtime::Operation,
 };
 use universal_tests::{environment::Volume, wait::until};
 
 use super::{
     drawn::{Step, steps},
-    player::Player,
+    player::{Player, callers},
 };
 use crate::conformance::subject::{On, Subject, subject};
 
@@ -29,11 +29,7 @@ const STEPS: usize = 30;
 fn sequences_of_operations_are_answered_alike_by_both_databases() {
     let runtime = Runtime::new().unwrap();
     let both = runtime.block_on(async { [subject(On::Sqlite).await, subject(On::Postgres).await] });
-    let callers = [
-        Caller::user(TenantId::default_tenant(), UserId::generate()),
-        Caller::user(TenantId::default_tenant(), UserId::generate()),
-        Caller::system(TenantId::default_tenant()),
-    ];
+    let callers = callers();
     let cases = Volume::from_environment().pick(200, 20_000);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     // The same sequences in every run, so that a failure can be looked at again.

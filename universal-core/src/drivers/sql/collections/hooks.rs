@@ -121,7 +121,7 @@ async fn untouched(write: &mut Write<'_>, caller: &Caller, before: &Document) ->
         return Ok(());
     }
     let message =
-        "a hook wrote the document that it was called for; it can change what will be stored, and write others";
+        "a hook wrote a document that this very write is about; it may change what will be stored, and write others";
     Err(Error::new(ErrorKind::Conflict, "hook-wrote-its-document", message))
 }
 
