@@ -32,7 +32,7 @@ fn answers_do_not_tell(on: On) {
     let subject = runtime.block_on(subject(on));
     let callers = callers();
     let config = Config {
-        cases: Volume::from_environment().pick(25, 2_000),
+        cases: Volume::from_environment().pick(60, 2_000),
         failure_persistence: None,
         max_shrink_iters: 100,
         ..Config::default()
@@ -48,13 +48,14 @@ fn answers_do_not_tell(on: On) {
                 players.push(player(&subject, &callers, &name).await);
             }
             let [left, right] = &mut players[..] else { panic!("there are two") };
-            for (at, id) in ["a", "b", "c"].into_iter().enumerate() {
-                // The owner's, but for a value that only the program sees and the owner's writes must keep.
+            for (at, id) in ["a", "b", "c", "d"].into_iter().enumerate() {
+                // Two that the owner may write, who must keep a value that only the program sees; two that may only be read.
+                let maker = if at < 2 { Who::Owner } else { Who::System };
                 let write = |who, write| Step { who, call: Call::Write(write) };
                 let own = json!({"n": at + 1, "public": true, "tags": ["a"]});
-                let create = write(Who::Owner, Write::Create(Some(id), own));
+                let create = write(maker, Write::Create(Some(id), own));
                 let hide = |secret| write(Who::System, Write::Patch(id, json!({"secret": secret}), When::Always));
-                let change = write(Who::Owner, Write::Patch(id, json!({"text": "abc"}), When::Always));
+                let change = write(maker, Write::Patch(id, json!({"text": "abc"}), When::Always));
                 for step in [[&create, &create], [&hide(1), &hide(7 - at)], [&change, &change]] {
                     let answers = [left.play(step[0]).await, right.play(step[1]).await];
                     prop_assert!(answers.iter().all(|answer| answer["code"].is_null()), "{answers:?}");
