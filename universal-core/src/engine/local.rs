@@ -1,26 +1,34 @@
 //! The bus of one process.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::{
+    error::Result,
     id::TenantId,
-    realtime::bus::{Bus, Ring},
+    realtime::{
+        broadcast::{Broadcast, Broadcaster},
+        bus::{Bus, Ring},
+    },
 };
 
-/// Rings are lost by a listener that lags this far; it polls as well.
+/// Rings and messages are lost by a listener that lags this far; who hears rings polls as well.
 const CAPACITY: usize = 1024;
 
-/// A bus whose rings stay in this process.
+/// A bus whose rings and messages stay in this process.
 #[derive(Debug)]
 pub struct LocalBus {
     rings: broadcast::Sender<Ring>,
+    messages: broadcast::Sender<Arc<Broadcast>>,
 }
 
 impl LocalBus {
     /// A bus that nobody listens to yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { rings: broadcast::Sender::new(CAPACITY) }
+        Self { rings: broadcast::Sender::new(CAPACITY), messages: broadcast::Sender::new(CAPACITY) }
     }
 }
 
@@ -38,5 +46,18 @@ impl Bus for LocalBus {
 
     fn listen(&self) -> broadcast::Receiver<Ring> {
         self.rings.subscribe()
+    }
+}
+
+#[async_trait]
+impl Broadcaster for LocalBus {
+    async fn send(&self, message: Broadcast) -> Result<()> {
+        message.check()?;
+        let _ = self.messages.send(Arc::new(message));
+        Ok(())
+    }
+
+    fn arrivals(&self) -> broadcast::Receiver<Arc<Broadcast>> {
+        self.messages.subscribe()
     }
 }

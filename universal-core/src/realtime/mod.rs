@@ -5,6 +5,7 @@
 //! there is something new. A [`subscription::Subscription`] pulls: it holds no queue, so a reader
 //! that is slow costs no memory and is caught up from the feed when it comes back.
 
+pub mod broadcast;
 pub mod bus;
 pub mod change;
 pub mod consumer;
@@ -13,6 +14,7 @@ pub mod service;
 pub mod subscription;
 pub mod typed;
 
+pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
 pub use change::{Change, Operation};
 pub use consumer::{Committed, Consumer, Positions};
