@@ -273,8 +273,9 @@ impl Builder {
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
-        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
-            .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
+        let ports = (Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus));
+        let hub = Hub::configured(ports, Arc::new(configurations), Arc::clone(&self.clock), stop.clone())
+            .with_collections(Arc::clone(&collections) as _);
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));

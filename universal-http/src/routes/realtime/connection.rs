@@ -8,14 +8,13 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use universal_core::{
     caller::Caller,
     error::{Error, ErrorKind, Result},
-    expr::{Expression, Scope},
-    id::{CollectionName, DocumentId},
-    realtime::{Realtime, Subscribe},
+    realtime::Realtime,
 };
 
 use super::{
     frame::{ClientFrame, ServerFrame},
     subscriptions::Subscriptions,
+    wanted::Wanted,
 };
 use crate::{context::Context, metrics::Connected, middleware::authenticate::verify, state::State};
 
@@ -41,7 +40,7 @@ pub(super) struct Connection {
     heartbeat: Interval,
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
-    reopening: Vec<(String, Subscribe)>,
+    reopening: Vec<(String, Wanted)>,
     _connected: Connected,
 }
 
@@ -74,7 +73,7 @@ impl Connection {
     ///
     /// # Errors
     /// What the service refuses, and `Conflict` or `RateLimited` of this connection's own.
-    pub(super) async fn subscribe(&mut self, reference: String, wanted: Subscribe) -> Result<ServerFrame> {
+    pub(super) async fn subscribe(&mut self, reference: String, wanted: Wanted) -> Result<ServerFrame> {
         if self.subscriptions.contains(&reference) || self.reopening.iter().any(|(other, _)| *other == reference) {
             return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
         }
@@ -82,11 +81,12 @@ impl Connection {
             let message = format!("a connection has {} subscriptions at most", self.state.limits.subscriptions);
             return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
         }
-        let subscription = self.service.subscribe(&self.caller, wanted.clone()).await?;
+        let subscription = wanted.open(&*self.service, &self.caller).await?;
         let (cursor, recovered) = (subscription.start().clone(), subscription.recovered());
         let from = recovered.then(|| subscription.cursor());
+        let basis = subscription.basis().cloned();
         self.subscriptions.add(reference.clone(), wanted, subscription);
-        Ok(ServerFrame::Subscribed { reference, cursor, from, recovered })
+        Ok(ServerFrame::Subscribed { reference, cursor, from, recovered, basis })
     }
 
     /// Does what a frame of the client asks for, and answers it.
@@ -109,19 +109,27 @@ impl Connection {
                 }
             }),
             ClientFrame::Subscribe { reference, collection, id, filter, since } => {
-                let wanted = wanted(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
-                let answer = match wanted {
-                    Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
-                    Err(error) => Err(error),
-                };
-                Ok(Some(answer.unwrap_or_else(|error| {
-                    if error.kind() == ErrorKind::Internal {
-                        tracing::error!(code = error.code(), error = ?error, "a subscription failed");
-                    }
-                    ServerFrame::error(Some(reference), &error)
-                })))
+                let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
+                Ok(Some(self.answer(reference, wanted).await))
+            }
+            ClientFrame::Watch { reference, collection, id, filter, since, basis } => {
+                let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
+                Ok(Some(self.answer(reference, wanted.map(|wanted| wanted.watched(basis.as_deref()))).await))
             }
         }
+    }
+
+    async fn answer(&mut self, reference: String, wanted: Result<Wanted>) -> ServerFrame {
+        let answer = match wanted {
+            Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
+            Err(error) => Err(error),
+        };
+        answer.unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::Internal {
+                tracing::error!(code = error.code(), error = ?error, "a subscription failed");
+            }
+            ServerFrame::error(Some(reference), &error)
+        })
     }
 
     /// Waits for the next thing to tell the client. Dropping the future loses nothing.
@@ -146,8 +154,8 @@ impl Connection {
                 () = tokio::time::sleep_until(check_at), if checks => {}
                 frame = self.subscriptions.next() => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
-                    if let Some(cursor) = self.subscriptions.cursor() {
-                        return Ok(ServerFrame::Heartbeat { cursor: cursor.clone() });
+                    if let Some((cursor, basis)) = self.subscriptions.place() {
+                        return Ok(ServerFrame::Heartbeat { cursor, basis });
                     }
                 }
             }
@@ -192,7 +200,7 @@ impl Connection {
             Some(id) => caller.with_request_id(id),
             None => caller,
         };
-        let rights_changed = other || self.caller.roles() != caller.roles();
+        let rights_changed = other || self.caller.roles() != caller.roles() || self.caller.claims() != caller.claims();
         self.caller = caller;
         if rights_changed {
             self.reopening.extend(self.subscriptions.take_all());
@@ -204,7 +212,7 @@ impl Connection {
     /// in the list, so that dropping the future loses nothing.
     async fn reopen(&mut self) -> Result<(), End> {
         while let Some((reference, wanted)) = self.reopening.last().cloned() {
-            match self.service.subscribe(&self.caller, wanted.clone()).await {
+            match wanted.open(&*self.service, &self.caller).await {
                 Ok(subscription) => {
                     self.reopening.pop();
                     self.subscriptions.add(reference, wanted, subscription);
@@ -221,33 +229,6 @@ impl Connection {
         }
         Ok(())
     }
-}
-
-/// What a client asks for, checked.
-///
-/// # Errors
-/// `Invalid` naming the member.
-pub(super) fn wanted(
-    collection: &str,
-    id: Option<&str>,
-    filter: Option<&str>,
-    since: Option<&str>,
-) -> Result<Subscribe> {
-    let mut wanted = Subscribe::to(CollectionName::new(collection)?);
-    if let Some(id) = id {
-        wanted = wanted.with_id(DocumentId::new(id)?);
-    }
-    if let Some(filter) = filter.filter(|text| !text.trim().is_empty()) {
-        let filter = Expression::parse(filter, Scope::Filter).map_err(|error| match error.field() {
-            Some(_) => error,
-            None => error.with_field("filter"),
-        })?;
-        wanted = wanted.with_filter(filter);
-    }
-    if let Some(since) = since {
-        wanted = wanted.with_since(since.parse().map_err(|error: Error| error.with_field("since"))?);
-    }
-    Ok(wanted)
 }
 
 impl fmt::Debug for Connection {

@@ -9,6 +9,7 @@ mod subscriptions;
 mod ticket;
 #[cfg(feature = "websocket")]
 mod upgrade;
+mod wanted;
 #[cfg(feature = "websocket")]
 mod websocket;
 
