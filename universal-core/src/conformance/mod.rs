@@ -10,6 +10,7 @@ pub mod explain;
 pub mod indexes;
 pub mod jobs;
 pub mod lifecycle;
+pub mod mirror;
 #[expect(
     clippy::indexing_slicing,
     reason = "JSON that is indexed gives null where nothing is, and a case that stops has failed"
@@ -21,3 +22,4 @@ pub mod rules;
 pub mod search;
 pub mod storage;
 pub mod transfer;
+pub mod watch;
