@@ -195,6 +195,7 @@ impl ApiBuilder {
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
             tickets: Tickets::default(),
+            connections: Default::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });

@@ -34,6 +34,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `websocket` (default) | `GET /realtime` |
+//! | `socketio` | `/socket.io/` |
 //! | `serve` | the listener with limits |
 
 #![deny(missing_docs)]
@@ -41,6 +42,7 @@
 
 pub mod api;
 pub mod body;
+mod connections;
 mod context;
 mod error;
 mod extract;

@@ -16,7 +16,9 @@ use super::{
     subscriptions::Subscriptions,
     wanted::Wanted,
 };
-use crate::{context::Context, metrics::Connected, middleware::authenticate::verify, state::State};
+use crate::{
+    connections::Counted, context::Context, metrics::Connected, middleware::authenticate::verify, state::State,
+};
 
 /// The pause before a subscription is opened again after the database could not be reached.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -26,6 +28,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) enum End {
     /// Its credentials are no longer valid, or became another's.
     Unauthenticated(Error),
+    /// Whose it became has too many of them.
+    TooMany(Error),
     /// The server stops.
     Stopping,
 }
@@ -41,17 +45,28 @@ pub(super) struct Connection {
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
     reopening: Vec<(String, Wanted)>,
+    /// When its turn to close has come, once the server stops.
+    close_at: Option<Instant>,
+    /// Whether a stream of events must hear something from time to time.
+    is_stream: bool,
+    counted: Counted,
     _connected: Connected,
 }
 
 impl Connection {
-    pub(super) fn new(service: Arc<dyn Realtime>, cx: &Context, transport: &'static str) -> Self {
+    /// # Errors
+    /// `Unavailable` when the server stops; `RateLimited` for a user who has too many.
+    pub(super) fn new(service: Arc<dyn Realtime>, cx: &Context, transport: &'static str) -> Result<Self> {
         let state = Arc::clone(cx.state());
+        if state.closing.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
+        }
         let limits = &state.limits;
+        let counted = state.connections.admit(cx.caller(), limits.connections_per_user)?;
         let mut heartbeat = interval(limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
-        Self {
+        Ok(Self {
             service,
             caller: cx.caller().clone(),
             token: cx.token().cloned(),
@@ -59,9 +74,12 @@ impl Connection {
             heartbeat,
             subscriptions: Subscriptions::new(limits.heartbeat),
             reopening: Vec::new(),
+            close_at: None,
+            is_stream: transport == "sse",
+            counted,
             _connected: state.metrics.connected(transport),
             state,
-        }
+        })
     }
 
     /// Whether the client has said who it is or what it wants.
@@ -145,21 +163,34 @@ impl Connection {
             if !self.reopening.is_empty() {
                 self.reopen().await?;
             }
-            let check_at = self.check_at;
+            let (check_at, close_at) = (self.check_at, self.close_at);
             let checks = self.token.is_some();
             let closing = self.state.closing.clone();
             tokio::select! {
                 biased;
-                () = closing.cancelled() => return Err(End::Stopping),
+                () = closing.cancelled(), if close_at.is_none() => {
+                    self.close_at = Some(Instant::now() + self.state.connections.turn());
+                }
+                () = tokio::time::sleep_until(close_at.unwrap_or(check_at)), if close_at.is_some() => {
+                    return Err(End::Stopping);
+                }
                 () = tokio::time::sleep_until(check_at), if checks => {}
                 frame = self.subscriptions.next() => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
                     if let Some((cursor, basis)) = self.subscriptions.place() {
                         return Ok(ServerFrame::Heartbeat { cursor, basis });
                     }
+                    if self.is_stream {
+                        return Ok(ServerFrame::KeepAlive);
+                    }
                 }
             }
         }
+    }
+
+    /// Where the client can go on elsewhere.
+    pub(super) fn farewell(&self) -> Option<ServerFrame> {
+        self.subscriptions.place().map(|(cursor, basis)| ServerFrame::Heartbeat { cursor, basis })
     }
 
     fn remove(&mut self, reference: &str) -> bool {
@@ -196,6 +227,7 @@ impl Connection {
             let message = "this connection belongs to another user; open a new one";
             return Err(End::Unauthenticated(Error::new(ErrorKind::Unauthenticated, "other-user", message)));
         }
+        self.counted.belongs_to(&caller, self.state.limits.connections_per_user).map_err(End::TooMany)?;
         let caller = match self.caller.request_id() {
             Some(id) => caller.with_request_id(id),
             None => caller,

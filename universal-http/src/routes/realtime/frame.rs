@@ -10,6 +10,8 @@ use universal_core::{
     realtime::{Delivery, SnapshotPage},
 };
 
+/// After how many milliseconds a browser comes back to an event stream that ended.
+const RETRY: u32 = 1000;
 /// The longest `ref` in bytes.
 const MAX_REF: usize = 64;
 
@@ -112,6 +114,8 @@ pub(super) enum ServerFrame {
         basis: Option<Arc<str>>,
     },
     Pong,
+    /// Nothing, to keep an event stream open: a comment.
+    KeepAlive,
 }
 
 impl ServerFrame {
@@ -143,6 +147,7 @@ impl ServerFrame {
             }
             Self::Heartbeat { cursor, .. } => object("heartbeat", None, &Heartbeat { cursor }),
             Self::Pong => "{\"type\":\"pong\"}".to_owned(),
+            Self::KeepAlive => "{\"type\":\"heartbeat\"}".to_owned(),
         }
     }
 
@@ -151,7 +156,8 @@ impl ServerFrame {
         match self {
             Self::Subscribed { cursor, from, recovered, basis, .. } => {
                 let members = Subscribed { cursor, recovered: *recovered, basis: basis.as_deref() };
-                event("subscribed", from.as_ref().map(|from| (from, basis.as_deref())), &json(&members))
+                let from = from.as_ref().map(|from| (from, basis.as_deref()));
+                format!("retry: {RETRY}\n{}", event("subscribed", from, &json(&members)))
             }
             Self::Snapshot { page, .. } => {
                 let mut data = String::with_capacity(page.rows.len() * 512 + 128);
@@ -174,6 +180,7 @@ impl ServerFrame {
                 event("heartbeat", Some((cursor, basis.as_deref())), &json(&Heartbeat { cursor }))
             }
             Self::Pong => String::new(),
+            Self::KeepAlive => ": keep-alive\n\n".to_owned(),
         }
     }
 }
@@ -335,7 +342,10 @@ mod tests {
             basis: None,
         };
         assert_eq!(frame.to_text(), r#"{"type":"subscribed","ref":"a\"b","cursor":"e1.7","recovered":true}"#);
-        assert_eq!(frame.to_event(), "event: subscribed\nid: e1.3\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n");
+        assert_eq!(
+            frame.to_event(),
+            "retry: 1000\nevent: subscribed\nid: e1.3\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n"
+        );
         let frame = ServerFrame::Heartbeat { cursor, basis: None };
         assert_eq!(frame.to_text(), r#"{"type":"heartbeat","cursor":"e1.7"}"#);
         assert_eq!(frame.to_event(), "event: heartbeat\nid: e1.7\ndata: {\"cursor\":\"e1.7\"}\n\n");

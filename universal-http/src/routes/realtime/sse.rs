@@ -50,10 +50,7 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
     if watches {
         wanted = wanted.watched(basis);
     }
-    if cx.state().closing.is_cancelled() {
-        return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
-    }
-    let mut connection = Connection::new(service, &cx, "sse");
+    let mut connection = Connection::new(service, &cx, "sse")?;
     let subscribed = connection.subscribe(String::new(), wanted).await?;
     let mut response = response::empty(StatusCode::OK);
     *response.body_mut() = ResponseBody::stream(events(connection, subscribed));
@@ -74,7 +71,7 @@ fn events(connection: Connection, subscribed: ServerFrame) -> impl Stream<Item =
             // The only subscription has failed: so has the stream.
             Ok(frame @ ServerFrame::Error { .. }) => Some((Ok(Bytes::from(frame.to_event())), None)),
             Ok(frame) => Some((Ok(Bytes::from(frame.to_event())), Some(connection))),
-            Err(End::Unauthenticated(error)) => {
+            Err(End::Unauthenticated(error) | End::TooMany(error)) => {
                 Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
             }
             Err(End::Stopping) => {
