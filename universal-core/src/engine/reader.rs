@@ -2,12 +2,13 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    pin::Pin,
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     cursor::Cursor,
@@ -50,6 +51,8 @@ pub(crate) struct Reader {
     /// For a watch: what its rows were shown on. Nothing is judged by rules that make another.
     basis: Option<Arc<str>>,
     stop: CancellationToken,
+    /// Resolves with `stop`; kept over many waits, each of which would otherwise queue up for it anew.
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a reader comes upon.
@@ -75,7 +78,21 @@ impl Reader {
         let tips = log.watch();
         let Start { state: FeedState { epoch, head, .. }, position, lost } = start;
         let ready = VecDeque::new();
-        Self { feed, log, tips, view, judge: None, epoch, replay_until: head, position, ready, lost, basis: None, stop }
+        Self {
+            feed,
+            log,
+            tips,
+            view,
+            judge: None,
+            epoch,
+            replay_until: head,
+            position,
+            ready,
+            lost,
+            basis: None,
+            stopped: Box::pin(stop.clone().cancelled_owned()),
+            stop,
+        }
     }
 
     pub(crate) fn view(&self) -> &View {
@@ -130,7 +147,7 @@ impl Reader {
                 continue;
             }
             tokio::select! {
-                () = self.stop.cancelled() => {}
+                () = &mut self.stopped => {}
                 moved = self.tips.changed() => moved.map_err(Error::internal)?,
             }
         }

@@ -1,10 +1,11 @@
 //! One client's life: who it is, what it is subscribed to, and when it is over. It knows no transport.
 #![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use universal_core::{
     caller::Caller,
     error::{Error, ErrorKind, Result},
@@ -40,13 +41,16 @@ pub(super) struct Connection {
     service: Arc<dyn Realtime>,
     caller: Caller,
     token: Option<SecretString>,
-    check_at: Instant,
+    /// When the token is verified again; kept over many waits, each of which would otherwise set a timer.
+    check: Pin<Box<Sleep>>,
     heartbeat: Interval,
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
     reopening: Vec<(String, Wanted)>,
-    /// When its turn to close has come, once the server stops.
-    close_at: Option<Instant>,
+    /// Resolves when the server stops.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Its turn to close, once the server stops.
+    close: Option<Pin<Box<Sleep>>>,
     /// Whether a stream of events must hear something from time to time.
     is_stream: bool,
     counted: Counted,
@@ -70,11 +74,12 @@ impl Connection {
             service,
             caller: cx.caller().clone(),
             token: cx.token().cloned(),
-            check_at: Instant::now() + limits.token_check,
+            check: Box::pin(sleep(limits.token_check)),
             heartbeat,
             subscriptions: Subscriptions::new(limits.heartbeat),
             reopening: Vec::new(),
-            close_at: None,
+            stopping: Box::pin(state.closing.clone().cancelled_owned()),
+            close: None,
             is_stream: transport == "sse",
             counted,
             _connected: state.metrics.connected(transport),
@@ -157,24 +162,20 @@ impl Connection {
     pub(super) async fn next(&mut self) -> Result<ServerFrame, End> {
         loop {
             // Before anything is handed out, not only while nothing happens.
-            if self.token.is_some() && self.check_at <= Instant::now() {
+            if self.token.is_some() && self.check.deadline() <= Instant::now() {
                 self.check().await?;
             }
             if !self.reopening.is_empty() {
                 self.reopen().await?;
             }
-            let (check_at, close_at) = (self.check_at, self.close_at);
             let checks = self.token.is_some();
-            let closing = self.state.closing.clone();
             tokio::select! {
                 biased;
-                () = closing.cancelled(), if close_at.is_none() => {
-                    self.close_at = Some(Instant::now() + self.state.connections.turn());
+                () = &mut self.stopping, if self.close.is_none() => {
+                    self.close = Some(Box::pin(sleep(self.state.connections.turn())));
                 }
-                () = tokio::time::sleep_until(close_at.unwrap_or(check_at)), if close_at.is_some() => {
-                    return Err(End::Stopping);
-                }
-                () = tokio::time::sleep_until(check_at), if checks => {}
+                () = turn(self.close.as_mut()) => return Err(End::Stopping),
+                () = &mut self.check, if checks => {}
                 frame = self.subscriptions.next() => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
                     if let Some((cursor, basis)) = self.subscriptions.place() {
@@ -204,7 +205,7 @@ impl Connection {
         let caller = verify(&self.state, token.expose_secret()).await.map_err(End::Unauthenticated)?;
         self.become_caller(caller).await?;
         self.token = Some(token);
-        self.check_at = Instant::now() + self.state.limits.token_check;
+        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
         Ok(())
     }
 
@@ -217,7 +218,7 @@ impl Connection {
             Err(error) if error.is_retryable() => {}
             Err(error) => return Err(End::Unauthenticated(error)),
         }
-        self.check_at = Instant::now() + self.state.limits.token_check;
+        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
         Ok(())
     }
 
@@ -260,6 +261,14 @@ impl Connection {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits for the turn to close, for ever while there is none.
+async fn turn(close: Option<&mut Pin<Box<Sleep>>>) {
+    match close {
+        Some(close) => close.await,
+        None => std::future::pending().await,
     }
 }
 
