@@ -3,15 +3,10 @@
 //! Rings are `r <node>` and a line `<tenant> <number>` each; a message is `m <tenant> <bytes of the channel's name>`, a
 //! line's end, the name and the payload. What does not read so is not ours, and is passed over.
 
-use crate::{
-    id::TenantId,
-    realtime::broadcast::{Broadcast, MAX_PAYLOAD},
-};
+use crate::{id::TenantId, realtime::broadcast::Broadcast};
 
 /// How many rings stand in one text.
 pub(crate) const RINGS: usize = 64;
-/// The longest text of a message.
-pub(crate) const LONGEST: usize = MAX_PAYLOAD + 256;
 
 /// What a text says.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,12 +62,7 @@ fn ring(line: &str) -> Option<(TenantId, i64)> {
     Some((TenantId::new(tenant).ok()?, seq.parse().ok()?))
 }
 
-/// Which of `count` shards a tenant belongs to: FNV-1a, which every version of this program computes alike.
-pub(crate) fn shard(tenant: &TenantId, count: u64) -> u64 {
-    hash(tenant.as_str()) % count.max(1)
-}
-
-/// FNV-1a of 64 bits.
+/// FNV-1a of 64 bits, which every version of this program computes alike.
 pub(crate) fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -80,6 +70,7 @@ pub(crate) fn hash(text: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::realtime::broadcast::MAX_PAYLOAD;
 
     fn tenant(name: &str) -> TenantId {
         TenantId::new(name).unwrap()
@@ -122,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_never_changes() {
-        assert_eq!([shard(&tenant("default"), 16), shard(&tenant("a"), 16)], [hash("default") % 16, 12]);
+    fn a_hash_never_changes() {
+        assert_eq!([hash(""), hash("a")], [0xcbf2_9ce4_8422_2325, 0xaf63_dc4c_8601_ec8c]);
     }
 }

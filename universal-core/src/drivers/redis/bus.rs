@@ -136,7 +136,7 @@ impl Shared {
     }
 
     fn channel(&self, kind: char, tenant: &TenantId) -> String {
-        format!("{}:{kind}:{}", self.prefix, wire::shard(tenant, SHARDS))
+        format!("{}:{kind}:{}", self.prefix, shard(tenant))
     }
 
     /// Heard by this node only.
@@ -176,7 +176,7 @@ impl Shared {
     async fn carry_rings(&self) {
         let mut shards: BTreeMap<u64, Vec<(TenantId, i64)>> = BTreeMap::new();
         for (tenant, seq) in self.pending.take() {
-            shards.entry(wire::shard(&tenant, SHARDS)).or_default().push((tenant, seq));
+            shards.entry(shard(&tenant)).or_default().push((tenant, seq));
         }
         if !self.publisher.is_connected() {
             return;
@@ -272,6 +272,11 @@ impl Shared {
             None => tracing::debug!(channel = %message.channel, "a message in Redis is none of ours"),
         }
     }
+}
+
+/// Which channels carry a tenant's.
+fn shard(tenant: &TenantId) -> u64 {
+    wire::hash(tenant.as_str()) % SHARDS
 }
 
 /// Closes a connection of our own; one that does not answer is left.

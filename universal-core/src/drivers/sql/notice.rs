@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::realtime::wire::LONGEST;
+use crate::realtime::broadcast::MAX_PAYLOAD;
 
+/// The longest text: a message with its head.
+const LONGEST: usize = MAX_PAYLOAD + 256;
 /// The most bytes of a notice, some left for the head of a piece.
 const ROOM: usize = 7_800;
 /// The most pieces of one text.
