@@ -1,13 +1,17 @@
 //! One connection that publishes and one that listens; both come back by themselves.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use fred::{
     clients::Client,
     interfaces::ClientLike as _,
+    rustls::{ClientConfig, RootCertStore},
+    rustls_native_certs::load_native_certs,
     types::{
         Builder,
-        config::{Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, UnresponsiveConfig},
+        config::{
+            Config, ConnectionConfig, PerformanceConfig, ReconnectPolicy, TlsConfig, TlsConnector, UnresponsiveConfig,
+        },
     },
 };
 use secrecy::{ExposeSecret as _, SecretString};
@@ -23,8 +27,8 @@ const MESSAGES: usize = 1024;
 /// How many commands wait for the connection.
 const COMMANDS: usize = 4096;
 
-/// The schemes of a Redis URL.
-const SCHEMES: &[&str] = &["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
+/// The schemes of a Redis URL without TLS; `rediss` for `redis` is with it.
+const SCHEMES: &[&str] = &["redis", "redis-cluster", "redis-sentinel"];
 
 /// The two connections of a node.
 pub(crate) struct Connections {
@@ -45,13 +49,19 @@ impl Connections {
                            or redis-sentinel://…?sentinelServiceName=… for more than one server";
             Error::invalid("invalid-redis-url", message).with_field("redis_url")
         };
-        let text = url.expose_secret();
-        let scheme = text.split_once("://").map(|(scheme, _)| scheme);
-        if !scheme.is_some_and(|scheme| SCHEMES.contains(&scheme)) {
+        let (scheme, rest) = url.expose_secret().split_once("://").ok_or_else(bad)?;
+        let (plain, secure) = match scheme.strip_prefix("rediss") {
+            Some(rest) => (format!("redis{rest}"), true),
+            None => (scheme.to_owned(), false),
+        };
+        if !SCHEMES.contains(&plain.as_str()) {
             return Err(bad());
         }
         // The cause is left out: it may quote the URL.
-        let config = Config::from_url(text).map_err(|_| bad())?;
+        let mut config = Config::from_url(&format!("{plain}://{rest}")).map_err(|_| bad())?;
+        if secure {
+            config.tls = Some(tls()?);
+        }
         let publisher = client(config.clone())?;
         Ok(Self { publisher, subscriber: client(config)?, owned: true })
     }
@@ -64,6 +74,20 @@ impl Connections {
         let subscriber = client(publisher.client_config())?;
         Ok(Self { publisher, subscriber, owned: false })
     }
+}
+
+/// TLS with the roots of the operating system. The provider is named: fred's own way makes one the default of the
+/// process, which is the host's to choose.
+fn tls() -> Result<TlsConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(load_native_certs().certs);
+    let provider = Arc::new(fred::rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::internal)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(config).into())
 }
 
 /// A client that connects when its server is there, however often it goes away.
@@ -105,6 +129,9 @@ mod tests {
         for good in ["redis://127.0.0.1", "redis://user:pass@host:6380/2", "redis-cluster://a:7000?node=b:7001"] {
             Connections::from_url(&SecretString::from(good)).unwrap();
         }
+        Connections::from_url(&SecretString::from("rediss://host")).unwrap();
+        let default = fred::rustls::crypto::CryptoProvider::get_default();
+        assert!(default.is_none(), "the process is given no provider");
         for bad in [
             "",
             "canary",
