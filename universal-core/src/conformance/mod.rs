@@ -4,6 +4,7 @@
 mod expect;
 
 pub mod auth;
+pub mod bus;
 pub mod case;
 pub mod collections;
 pub mod explain;

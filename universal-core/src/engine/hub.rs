@@ -167,8 +167,8 @@ impl Shared {
     ) -> Result<bool> {
         let mut rung: HashMap<TenantId, i64> = HashMap::new();
         match ring {
-            Ok(ring) => drop(rung.insert(ring.tenant, ring.seq)),
-            Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
+            Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
+            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
             Err(broadcast::error::RecvError::Closed) => {
                 // A bus that went away is polled for.
                 tokio::time::sleep(ACTIVE).await;
@@ -176,10 +176,13 @@ impl Shared {
             }
         }
         // What rang meanwhile is answered by the same read.
-        while let Ok(ring) = rings.try_recv() {
-            rung.insert(ring.tenant, ring.seq);
+        loop {
+            match rings.try_recv() {
+                Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
+                Ok(Ring::Missed) | Err(broadcast::error::TryRecvError::Lagged(_)) => return self.poll(watched).await,
+                Err(_) => return self.catch_up_all(watched, &rung).await,
+            }
         }
-        self.catch_up_all(watched, &rung).await
     }
 
     async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {

@@ -11,11 +11,16 @@ pub mod change;
 pub mod consumer;
 pub mod delivery;
 pub mod feed;
+pub(crate) mod listeners;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod pending;
 pub mod service;
 pub mod snapshot;
 pub mod subscribe;
 pub mod subscription;
 pub mod typed;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod wire;
 
 pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
