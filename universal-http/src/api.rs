@@ -22,7 +22,6 @@ use crate::{
     routes::{admin, auth, collections, jobs, operations, realtime, storage},
     service::ApiService,
     state::State,
-    tickets::Tickets,
 };
 
 /// The services of a backend as `tower` services. Cloning it is cheap.
@@ -194,7 +193,6 @@ impl ApiBuilder {
             auth: self.auth.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
-            tickets: Tickets::default(),
             connections: Default::default(),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -60,7 +60,6 @@ pub mod service;
 mod state;
 #[cfg(test)]
 mod tests;
-mod tickets;
 
 pub use api::{Api, ApiBuilder};
 pub use lent::{Authenticator, MetricsSource, ReadyCheck};

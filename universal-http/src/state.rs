@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use universal_core::{auth::Auth, id::TenantId};
 
-use crate::{connections::Connections, lent::Authenticator, limits::Limits, metrics::Metrics, tickets::Tickets};
+use crate::{connections::Connections, lent::Authenticator, limits::Limits, metrics::Metrics};
 
 /// What all requests share; made once by the builder.
 pub(crate) struct State {
@@ -19,7 +19,6 @@ pub(crate) struct State {
     pub(crate) auth: Option<Arc<dyn Auth>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
-    pub(crate) tickets: Tickets,
     /// The open realtime connections.
     pub(crate) connections: Connections,
     /// Cancelled by `Api::close`; open realtime connections end.
