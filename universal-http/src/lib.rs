@@ -34,6 +34,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `websocket` (default) | `GET /realtime` |
+//! | `socketio` | `/socket.io/` |
 //! | `serve` | the listener with limits |
 
 #![deny(missing_docs)]
