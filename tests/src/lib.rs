@@ -16,6 +16,7 @@ pub mod environment;
 pub mod postgres;
 pub mod server;
 pub mod smtp;
+pub mod socketio;
 pub mod sse;
 pub mod subscriber;
 pub mod wait;
