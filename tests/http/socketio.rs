@@ -180,7 +180,16 @@ async fn hostile_packets_end_their_session_in_the_same_memory() {
     // The first of everything is bought once.
     Raw::connect(&ada).await.ended_by(Message::text("x")).await;
     let before = server.memory().present;
-    for packet in ["45999999-[\"x\"]", "450-[\"x\"]", "451-[\"x\",{\"_placeholder\":true,\"num\":0}]", "465-1[]", "45-[]", "", "4", "9"] {
+    for packet in [
+        "45999999-[\"x\"]",
+        "450-[\"x\"]",
+        "451-[\"x\",{\"_placeholder\":true,\"num\":0}]",
+        "465-1[]",
+        "45-[]",
+        "",
+        "4",
+        "9",
+    ] {
         for _ in 0..20 {
             Raw::connect(&ada).await.ended_by(Message::text(packet)).await;
         }

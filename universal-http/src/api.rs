@@ -199,7 +199,8 @@ impl ApiBuilder {
             tasks: TaskTracker::new(),
         });
         #[cfg(feature = "socketio")]
-        let sockets = self.realtime.clone().map(|service| Arc::new(realtime::socketio::Sockets::new(service, &state.limits)));
+        let sockets =
+            self.realtime.clone().map(|service| Arc::new(realtime::socketio::Sockets::new(service, &state.limits)));
         let router = |parts: &[Part]| -> Result<Arc<Router>> {
             let mut router = Router::default();
             for part in parts {

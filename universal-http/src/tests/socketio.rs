@@ -86,7 +86,8 @@ async fn open_by_polling(on: &Fixture) -> String {
 async fn an_event_is_a_frame_and_an_answer_an_event_or_an_ack() {
     let on = Fixture::new().await;
     let running = Running::start(&on, ServeOptions::default()).await;
-    let mut client = Client::connect(running.address, json!({ "token": on.token, "__proto__": { "polluted": true } })).await;
+    let mut client =
+        Client::connect(running.address, json!({ "token": on.token, "__proto__": { "polluted": true } })).await;
     client.send(r#"42["ping"]"#).await;
     assert_eq!(client.event().await, json!(["pong", { "type": "pong" }]));
     client.send(r#"427["ping",{}]"#).await;
@@ -144,11 +145,9 @@ async fn whoever_may_not_stay_is_told_why() {
     assert_eq!(left.rest().await, Vec::<String>::new());
 
     let mut wrong = Client::open(running.address).await;
-    for (auth, code) in [
-        (r#"{"token":"abc.def.ghi"}"#, "invalid-token"),
-        (r#"{"token":5}"#, "invalid-frame"),
-        ("5", "invalid-frame"),
-    ] {
+    for (auth, code) in
+        [(r#"{"token":"abc.def.ghi"}"#, "invalid-token"), (r#"{"token":5}"#, "invalid-frame"), ("5", "invalid-frame")]
+    {
         wrong.send(&format!("40{auth}")).await;
         assert_eq!(wrong.packet().await.unwrap(), format!(r#"44{{"message":"{code}"}}"#), "{auth}");
     }
@@ -192,7 +191,8 @@ async fn floods_are_cut() {
         assert_eq!(client.event().await[1]["code"], "binary-packet", "{binary:?}");
         assert_eq!(client.rest().await, ["41"]);
     }
-    for broken in ["", "7", "4", "4x", "44", "42", "42{}", "42[]", "42[5]", "42[\"a", "43[]", "2probe", "5", "6", "é"] {
+    for broken in ["", "7", "4", "4x", "44", "42", "42{}", "42[]", "42[5]", "42[\"a", "43[]", "2probe", "5", "6", "é"]
+    {
         let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
         client.send(broken).await;
         let _ = client.rest().await;

@@ -124,9 +124,10 @@ async fn run(
     tokio::select! {
         _ = &mut over => {}
         () = session.cx.state().closing.cancelled() => {
-            let _ = tokio::time::timeout(GRACE, &mut over).await;
-            session.goodbye.cancel();
-            let _ = over.await;
+            if tokio::time::timeout(GRACE, &mut over).await.is_err() {
+                session.goodbye.cancel();
+                let _ = over.await;
+            }
         }
     }
     if let Some(sid) = sid {
@@ -163,7 +164,8 @@ fn is_sid(text: &str) -> bool {
 }
 
 fn unknown() -> Error {
-    Error::invalid("unknown-session", "this session is over, or lives in another process; connect again").with_field("sid")
+    Error::invalid("unknown-session", "this session is over, or lives in another process; connect again")
+        .with_field("sid")
 }
 
 fn packets(body: &[u8]) -> impl Iterator<Item = &[u8]> {

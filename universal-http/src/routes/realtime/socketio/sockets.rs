@@ -89,7 +89,11 @@ impl Sockets {
             return Err(stopping());
         }
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
-            Error::new(ErrorKind::Busy, "too-many-sessions", "too many Socket.IO sessions are open here; try again later")
+            Error::new(
+                ErrorKind::Busy,
+                "too-many-sessions",
+                "too many Socket.IO sessions are open here; try again later",
+            )
         })?;
         // Of the request nothing is kept but who asked.
         let (head, _) = Request::new(()).into_parts();
