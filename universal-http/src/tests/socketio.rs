@@ -146,7 +146,7 @@ async fn whoever_may_not_stay_is_told_why() {
 
     let mut wrong = Client::open(running.address).await;
     for (auth, code) in
-        [(r#"{"token":"abc.def.ghi"}"#, "invalid-token"), (r#"{"token":5}"#, "invalid-frame"), ("5", "invalid-frame")]
+        [(r#"{"token":"abc.def.ghi"}"#, "invalid-token"), (r#"{"token":5}"#, "invalid-frame"), ("[]", "invalid-frame")]
     {
         wrong.send(&format!("40{auth}")).await;
         assert_eq!(wrong.packet().await.unwrap(), format!(r#"44{{"message":"{code}"}}"#), "{auth}");
