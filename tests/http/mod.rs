@@ -17,4 +17,5 @@ mod lifecycle;
 mod mounts;
 mod reads;
 mod serving;
+mod socketio;
 mod writes;

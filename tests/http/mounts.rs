@@ -6,15 +6,23 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use universal_core::Backend;
 use universal_examples::{axum_mount, hyper_mount};
-use universal_tests::{client::Client, sse::Sse, subscriber::Subscriber};
+use universal_tests::{client::Client, socketio::SocketIo, sse::Sse, subscriber::Subscriber};
 
-/// What must work below any path: sign-in, documents, links, both realtime transports, a file, errors.
+/// What must work below any path: sign-in, documents, links, the realtime transports, a file, errors.
 async fn tour(client: &Client) {
     let ada = client.someone().await;
     assert_eq!(ada.read("/auth/me").await.expect(200).json()["id"], ada.user_id());
     let socket = Subscriber::follow(&ada, "orders", None).await;
     let mut events = Sse::open(&ada, "/realtime/sse?collection=orders", None).await;
     assert_eq!(events.next_of_interest().await.expect("a first event").event, "subscribed");
+
+    let mut polling = SocketIo::signed_in(&ada, &["polling"]).await;
+    let mut upgraded = SocketIo::signed_in(&ada, &["polling", "websocket"]).await;
+    assert_eq!(upgraded.next_of("upgrade").await["transport"], "websocket");
+    for client in [&mut polling, &mut upgraded] {
+        let wanted = json!({ "ref": "1", "collection": "orders" });
+        assert_eq!(client.ask("subscribe", wanted).await["type"], "subscribed");
+    }
 
     let answer = ada.post("/db/orders", json!({ "tea": "green" })).await.expect(201);
     let id = answer.json()["id"].as_str().expect("an id").to_owned();
@@ -28,6 +36,9 @@ async fn tour(client: &Client) {
     );
     socket.until("the change on the socket", std::time::Duration::from_secs(20), |changes| !changes.is_empty()).await;
     assert_eq!(events.next_of_interest().await.expect("a change").json()["id"], id.as_str());
+    for client in [&mut polling, &mut upgraded] {
+        assert_eq!(client.event("change").await["id"], id.as_str());
+    }
 
     let file =
         ada.request(http::Method::PUT, "/storage/files/a/b.txt").header("content-type", "text/plain").body("hello");

@@ -18,6 +18,7 @@ pub mod process;
 pub mod redis;
 pub mod server;
 pub mod smtp;
+pub mod socketio;
 pub mod sse;
 pub mod subscriber;
 pub mod wait;

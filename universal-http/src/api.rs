@@ -130,7 +130,7 @@ impl ApiBuilder {
         self
     }
 
-    /// Lends the change feed: `/realtime` and `/realtime/sse`.
+    /// Lends the change feed: `/realtime`, `/realtime/sse` and `/socket.io/`.
     pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
         self.realtime = Some(service);
         self
@@ -197,10 +197,17 @@ impl ApiBuilder {
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        #[cfg(feature = "socketio")]
+        let sockets =
+            self.realtime.clone().map(|service| Arc::new(realtime::socketio::Sockets::new(service, &state.limits)));
         let router = |parts: &[Part]| -> Result<Arc<Router>> {
             let mut router = Router::default();
             for part in parts {
                 self.mount(*part, &mut router)?;
+                #[cfg(feature = "socketio")]
+                if let (Part::Public, Some(sockets)) = (part, &sockets) {
+                    router.mount(realtime::socketio::ROUTES, sockets)?;
+                }
             }
             Ok(Arc::new(router))
         };

@@ -22,15 +22,17 @@ pub struct Limits {
     pub connections_per_user: usize,
     /// Subscriptions of one realtime connection: 100.
     pub subscriptions: usize,
-    /// Frames a second from a WebSocket client, with a burst of three seconds' worth: 20.
+    /// Frames a second from a WebSocket or Socket.IO client, with a burst of three seconds' worth: 20.
     pub frames_per_second: u32,
-    /// The largest frame from a WebSocket client in bytes: 64 KiB.
+    /// The largest frame from a WebSocket or Socket.IO client in bytes: 64 KiB.
     pub frame: usize,
-    /// How long a WebSocket may stay without one subscription after it was opened: 10 s.
+    /// How long a WebSocket or Socket.IO session may stay without one subscription after it was opened: 10 s.
     pub first_subscription: Duration,
+    /// Socket.IO sessions open at once: 10 000. A session of polling holds no connection, so that a listener cannot count it.
+    pub socketio_sessions: usize,
     /// The time between two heartbeats of a realtime connection: 15 s.
     pub heartbeat: Duration,
-    /// The time between two pings of a WebSocket: 25 s.
+    /// The time between two pings of a WebSocket or Socket.IO session: 25 s.
     pub ping: Duration,
     /// How long a client may take to answer a ping, or to read what was sent to it: 20 s.
     pub ping_timeout: Duration,
@@ -51,6 +53,7 @@ impl Default for Limits {
             frames_per_second: 20,
             frame: 64 * 1024,
             first_subscription: Duration::from_secs(10),
+            socketio_sessions: 10_000,
             heartbeat: Duration::from_secs(15),
             ping: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
@@ -99,6 +102,13 @@ impl Limits {
     #[must_use]
     pub fn with_connections_per_user(mut self, count: usize) -> Self {
         self.connections_per_user = count;
+        self
+    }
+
+    /// With another number of Socket.IO sessions open at once.
+    #[must_use]
+    pub fn with_socketio_sessions(mut self, sessions: usize) -> Self {
+        self.socketio_sessions = sessions;
         self
     }
 

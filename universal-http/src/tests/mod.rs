@@ -6,6 +6,8 @@ mod fixture;
 #[cfg(all(feature = "serve", feature = "websocket"))]
 mod listener;
 mod realtime;
+#[cfg(all(feature = "serve", feature = "websocket", feature = "socketio"))]
+mod socketio;
 mod stack;
 #[cfg(all(feature = "serve", feature = "websocket"))]
 mod websocket;

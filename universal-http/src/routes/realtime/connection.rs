@@ -1,5 +1,8 @@
 //! One client's life: who it is, what it is subscribed to, and when it is over. It knows no transport.
-#![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
+#![cfg_attr(
+    not(any(feature = "websocket", feature = "socketio")),
+    expect(dead_code, reason = "only a socket speaks in frames")
+)]
 
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 

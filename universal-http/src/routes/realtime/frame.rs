@@ -1,5 +1,8 @@
 //! What stands on the wire, version 1: the frames of a WebSocket, and the data of SSE events.
-#![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
+#![cfg_attr(
+    not(any(feature = "websocket", feature = "socketio")),
+    expect(dead_code, reason = "only a socket speaks in frames")
+)]
 
 use std::sync::Arc;
 

@@ -1,9 +1,13 @@
-//! Realtime: one life of a client ([`connection`]) over two transports.
+//! Realtime: one life of a client ([`connection`]) over three transports.
 
 mod connection;
 mod frame;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "websocket", feature = "socketio"))]
+mod handshake;
+#[cfg(any(feature = "websocket", feature = "socketio"))]
 mod rate;
+#[cfg(feature = "socketio")]
+pub(crate) mod socketio;
 mod sse;
 mod subscriptions;
 mod ticket;

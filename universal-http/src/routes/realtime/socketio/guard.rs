@@ -1,0 +1,198 @@
+//! What stands between the network and the engine's WebSocket.
+//!
+//! The engine reads frames as fast as they come, answers pings without counting them, and waits for ever for a client that
+//! takes nothing. Here frames are counted and looked at before it reads them, a client that takes nothing for a while is cut
+//! off, what leaves is noted, and the session can be told to end.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+    time::{Instant, Sleep, sleep_until},
+};
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::{
+    frames::{Frames, Seen},
+    session::{Fault, Session},
+};
+
+/// The engine's own packet for the end of a session, as a client's frame (masked with zeros): it sends what waits, says
+/// goodbye and closes.
+const CLOSE: &[u8] = &[0x81, 0x81, 0, 0, 0, 0, b'1'];
+
+/// How long a session has to end by itself.
+const GRACE: Duration = Duration::from_secs(2);
+
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
+/// The stream of a WebSocket.
+pub(super) struct Guard<S> {
+    io: S,
+    session: Arc<Session>,
+    incoming: Frames,
+    outgoing: Frames,
+    goodbye: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Nothing more is read from the client.
+    deaf: bool,
+    goodbye_said: bool,
+    /// Then it is over, whatever the engine does.
+    over_at: Option<Pin<Box<Sleep>>>,
+    over: bool,
+    /// How long a write may wait.
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Its end tells that the engine has let go.
+    _alive: oneshot::Sender<()>,
+}
+
+impl<S> Guard<S> {
+    pub(super) fn new(io: S, session: Arc<Session>, alive: oneshot::Sender<()>) -> Self {
+        Self {
+            io,
+            incoming: Frames::default(),
+            outgoing: Frames::default(),
+            goodbye: Box::pin(session.goodbye.clone().cancelled_owned()),
+            deaf: false,
+            goodbye_said: false,
+            over_at: None,
+            over: false,
+            patience: session.cx.state().limits.ping_timeout,
+            stalled: None,
+            session,
+            _alive: alive,
+        }
+    }
+
+    fn end_after(&mut self, time: Duration) {
+        self.deaf = true;
+        self.over_at = Some(Box::pin(sleep_until(Instant::now() + time)));
+    }
+
+    /// Whether the client may send what it has begun or completed here.
+    fn look(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut found = Ok(());
+        let session = &self.session;
+        self.incoming.see(bytes, |seen| {
+            if let Seen::Begin(frame) = seen
+                && found.is_ok()
+            {
+                found = session.count();
+                let packet = (frame.opcode == TEXT).then(|| frame.first());
+                if frame.opcode == BINARY || packet.is_some_and(is_binary) {
+                    found = Err(session.fail(Fault::Binary));
+                }
+            }
+        });
+        found
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        let session = &self.session;
+        self.outgoing.see(bytes, |seen| {
+            // A pong carries what the client's ping carried.
+            if let Seen::End(frame) = seen
+                && frame.opcode == TEXT
+            {
+                session.flow.left(frame.first());
+            }
+        });
+    }
+
+    /// A write that waits too long ends the session.
+    fn stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let until = Instant::now() + self.patience;
+        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx));
+        self.over = true;
+        self.session.goodbye.cancel();
+        Poll::Ready(io::ErrorKind::TimedOut.into())
+    }
+}
+
+/// Whether a packet has, or is, an attachment.
+pub(super) fn is_binary(packet: &[u8]) -> bool {
+    matches!(packet, [b'b', ..] | [b'4', b'5' | b'6', ..])
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if !this.goodbye_said && this.goodbye.as_mut().poll(cx).is_ready() {
+            this.goodbye_said = true;
+            this.end_after(GRACE);
+            if this.incoming.at_boundary() && buf.remaining() >= CLOSE.len() {
+                buf.put_slice(CLOSE);
+                return Poll::Ready(Ok(()));
+            }
+            this.over = true;
+        }
+        if let Some(at) = &mut this.over_at {
+            this.over |= at.as_mut().poll(cx).is_ready();
+        }
+        if this.over {
+            // The end of the stream.
+            return Poll::Ready(Ok(()));
+        }
+        if this.deaf {
+            return Poll::Pending;
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let known = this.incoming.clone();
+        let read = buf.filled().get(before..).unwrap_or_default();
+        if this.look(read).is_ok() {
+            return Poll::Ready(Ok(()));
+        }
+        // The engine sees nothing of it. Whoever lives on this session says why; then, or soon, it is over.
+        buf.set_filled(before);
+        this.incoming = known;
+        this.end_after(2 * GRACE);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        if this.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        match Pin::new(&mut this.io).poll_write(cx, bytes) {
+            Poll::Ready(Ok(written)) => {
+                this.stalled = None;
+                this.note(bytes.get(..written).unwrap_or_default());
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.stall(cx).map(Err),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.io).poll_flush(cx) {
+            Poll::Ready(flushed) => {
+                this.stalled = None;
+                Poll::Ready(flushed)
+            }
+            Poll::Pending => this.stall(cx).map(Err),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.io).poll_shutdown(cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => this.stall(cx).map(Err),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! `/socket.io/`, packet by packet: what the npm client never sends, and what it never sees.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::Full;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+
+use super::{
+    fixture::{Answer, Fixture},
+    listener::Running,
+};
+use crate::{limits::Limits, serve::ServeOptions};
+
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    /// A session that has not said CONNECT.
+    async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let mut client = Self(client_async(url, stream).await.unwrap().0);
+        let open = client.packet().await.unwrap();
+        assert!(open.starts_with("0{") && open.contains(r#""maxPayload":65536"#), "{open}");
+        client
+    }
+
+    async fn connect(address: SocketAddr, auth: Value) -> Self {
+        let mut client = Self::open(address).await;
+        client.send(&format!("40{auth}")).await;
+        let connected = client.packet().await.unwrap();
+        assert!(connected.starts_with("40{\"sid\":"), "{connected}");
+        client
+    }
+
+    async fn send(&mut self, packet: &str) {
+        let _ = self.0.send(Message::text(packet)).await;
+    }
+
+    /// The next packet, or nothing at the end.
+    async fn packet(&mut self) -> Option<String> {
+        loop {
+            match tokio::time::timeout(Duration::from_secs(10), self.0.next()).await.expect("a packet")? {
+                Ok(Message::Text(text)) if text == "2" => self.send("3").await,
+                Ok(Message::Text(text)) => return Some(text.as_str().to_owned()),
+                Ok(Message::Close(_)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// The next event.
+    async fn event(&mut self) -> Value {
+        let packet = self.packet().await.expect("an event");
+        let event = packet.strip_prefix("42").unwrap_or_else(|| panic!("no event: {packet}"));
+        serde_json::from_str(event).unwrap()
+    }
+
+    /// Everything until the end.
+    async fn rest(&mut self) -> Vec<String> {
+        let mut rest = Vec::new();
+        while let Some(packet) = self.packet().await {
+            rest.push(packet);
+        }
+        rest
+    }
+}
+
+async fn poll(on: &Fixture, method: &str, sid: Option<&str>, body: &str) -> Answer {
+    let sid = sid.map(|sid| format!("&sid={sid}")).unwrap_or_default();
+    let request = http::Request::builder().method(method).uri(format!("/socket.io/?EIO=4&transport=polling{sid}"));
+    on.send(request.body(Full::<Bytes>::from(body.to_owned())).unwrap()).await
+}
+
+async fn open_by_polling(on: &Fixture) -> String {
+    let opened = poll(on, "GET", None, "").await;
+    assert_eq!(opened.status, 200, "{}", opened.text);
+    let packet: Value = serde_json::from_str(opened.text.strip_prefix('0').unwrap()).unwrap();
+    packet["sid"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_event_is_a_frame_and_an_answer_an_event_or_an_ack() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    let mut client =
+        Client::connect(running.address, json!({ "token": on.token, "__proto__": { "polluted": true } })).await;
+    client.send(r#"42["ping"]"#).await;
+    assert_eq!(client.event().await, json!(["pong", { "type": "pong" }]));
+    client.send(r#"427["ping",{}]"#).await;
+    assert_eq!(client.packet().await.unwrap(), r#"437[{"type":"pong"}]"#);
+    client.send(r#"421["subscribe",{"ref":"1","collection":"todos"}]"#).await;
+    let answer = client.packet().await.unwrap();
+    assert!(answer.starts_with(r#"431[{"type":"subscribed","ref":"1","cursor":"#), "{answer}");
+    client.send(r#"422["unsubscribe",{"ref":"1"}]"#).await;
+    assert_eq!(client.packet().await.unwrap(), r#"432[{"type":"ok"}]"#);
+    for odd in [
+        r#"["subscribe"]"#,
+        r#"["subscribe",[]]"#,
+        r#"["subscribe",null]"#,
+        r#"["subscribe",{"ref":"1","collection":"todos"},{}]"#,
+        r#"["subscribe",{"ref":"1","ref":"2","collection":"todos"}]"#,
+        r#"["subscribe",{"type":"ping","ref":"1","collection":"todos"}]"#,
+        r#"["subscribe",{"ref":"1","collection":"todos","__proto__":{"x":1}}]"#,
+        r#"["subscribe",{"ref":"1","collection":"todos","constructor":{"prototype":{}}}]"#,
+        r#"["subscribe",{"ref":{"_placeholder":true,"num":0},"collection":"todos"}]"#,
+        r#"["ping",{"$where":"1"}]"#,
+        r#"["ping",{"":1}]"#,
+        r#"["__proto__",{}]"#,
+        r#"["no such event",{"x":1}]"#,
+    ] {
+        client.send(&format!("42{odd}")).await;
+        let answer = client.event().await;
+        assert_eq!((&answer[0], &answer[1]["code"]), (&json!("error"), &json!("invalid-frame")), "{odd}: {answer}");
+    }
+    let metrics = on.get("/metrics").await.text;
+    assert!(metrics.contains(r#"realtime_connections{transport="socketio"} 1"#), "{metrics}");
+
+    let running = tokio::spawn(running.stop());
+    assert_eq!(client.event().await[1]["code"], "stopping");
+    // No disconnect of the namespace: its client would stay away.
+    assert_eq!(client.rest().await, Vec::<String>::new());
+    assert!(running.await.unwrap().drained);
+    tokio::time::timeout(Duration::from_secs(10), on.api.closed()).await.expect("no connection is left");
+}
+
+#[tokio::test]
+async fn whoever_may_not_stay_is_told_why() {
+    let mut limits = Limits::default().with_token_check(Duration::from_millis(100));
+    limits.first_subscription = Duration::from_millis(300);
+    let on = Fixture::with(limits).await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+
+    // No CONNECT; CONNECT and nothing more; gone from the namespace and nothing more.
+    assert_eq!(Client::open(running.address).await.rest().await, ["1"]);
+    let mut idle = Client::connect(running.address, json!({})).await;
+    assert_eq!(idle.event().await[1]["code"], "nothing-asked");
+    assert_eq!(idle.packet().await.unwrap(), "41");
+    assert_eq!(idle.rest().await, Vec::<String>::new());
+    let mut left = Client::connect(running.address, json!({ "token": on.token })).await;
+    left.send("41").await;
+    assert_eq!(left.rest().await, Vec::<String>::new());
+
+    let mut wrong = Client::open(running.address).await;
+    for (auth, code) in
+        [(r#"{"token":"abc.def.ghi"}"#, "invalid-token"), (r#"{"token":5}"#, "invalid-frame"), ("[]", "invalid-frame")]
+    {
+        wrong.send(&format!("40{auth}")).await;
+        assert_eq!(wrong.packet().await.unwrap(), format!(r#"44{{"message":"{code}"}}"#), "{auth}");
+    }
+    wrong.send(r#"40/other,{}"#).await;
+    assert_eq!(wrong.packet().await.unwrap(), r#"44/other,{"message":"Invalid namespace"}"#);
+
+    let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
+    client.send(r#"42["subscribe",{"ref":"1","collection":"todos"}]"#).await;
+    assert_eq!(client.event().await[0], "subscribed");
+    on.backend.auth().logout(&on.session, None).await.unwrap();
+    assert_eq!(client.event().await[1]["code"], "session-ended");
+    assert_eq!(client.packet().await.unwrap(), "41");
+    assert_eq!(client.rest().await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn floods_are_cut() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    for flood in [Message::text(r#"42["ping"]"#), Message::text("3"), Message::Ping(Bytes::from_static(b"42"))] {
+        let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
+        for _ in 0..70 {
+            let _ = client.0.send(flood.clone()).await;
+        }
+        let rest = client.rest().await;
+        let ends = rest.iter().rev().take(2).map(String::as_str).collect::<Vec<_>>();
+        assert!(ends[0] == "41" && ends[1].contains("too-many-frames"), "{flood:?}: {rest:?}");
+    }
+    for binary in [
+        Message::binary(vec![1, 2]),
+        Message::binary(Vec::new()),
+        Message::text(r#"451-["ping",{"_placeholder":true,"num":0}]"#),
+        Message::text(r#"450-["ping"]"#),
+        Message::text("45"),
+        Message::text(r#"46999999-1["ping"]"#),
+        Message::text("bAQID"),
+    ] {
+        let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
+        let _ = client.0.send(binary.clone()).await;
+        assert_eq!(client.event().await[1]["code"], "binary-packet", "{binary:?}");
+        assert_eq!(client.rest().await, ["41"]);
+    }
+    for broken in ["", "7", "4", "4x", "44", "42", "42{}", "42[]", "42[5]", "42[\"a", "43[]", "2probe", "5", "6", "é"]
+    {
+        let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
+        client.send(broken).await;
+        let _ = client.rest().await;
+    }
+    let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
+    client.send(&"4".repeat(70 * 1024)).await;
+    let _ = client.rest().await;
+    // The server lives.
+    Client::connect(running.address, json!({ "token": on.token })).await;
+    let metrics = on.get("/metrics").await.text;
+    assert!(metrics.contains("panics_total 0"), "{metrics}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn polling_has_the_same_limits() {
+    let mut limits = Limits::default().with_socketio_sessions(3);
+    limits.first_subscription = Duration::from_secs(2);
+    let on = Fixture::with(limits).await;
+    let sid = open_by_polling(&on).await;
+    assert_eq!(poll(&on, "POST", Some(&sid), &format!("40{}", json!({ "token": on.token }))).await.text, "ok");
+    assert!(poll(&on, "GET", Some(&sid), "").await.text.starts_with("40{"));
+    let flood = vec![r#"42["ping"]"#; 70].join("\u{1e}");
+    assert_eq!(poll(&on, "POST", Some(&sid), &flood).await.problem(), (429, "too-many-frames".into()));
+    let said = poll(&on, "GET", Some(&sid), "").await.text;
+    assert!(said.starts_with("42[\"error\"") && said.contains("too-many-frames"), "{said}");
+
+    // A session on which nobody lives is ended at once.
+    let sid = open_by_polling(&on).await;
+    assert_eq!(poll(&on, "POST", Some(&sid), "451-[]").await.problem(), (400, "binary-packet".into()));
+    assert_eq!(poll(&on, "GET", Some(&sid), "").await.status, 400);
+    let sid = open_by_polling(&on).await;
+    let long = "4".repeat(70 * 1024);
+    assert_eq!(poll(&on, "POST", Some(&sid), &long).await.problem(), (413, "body-too-large".into()));
+    assert_eq!(poll(&on, "POST", Some("AAAAAAAAAAAAAAAA"), "3").await.problem(), (400, "unknown-session".into()));
+    assert_eq!(on.get("/socket.io/?EIO=3&transport=polling").await.problem(), (400, "unsupported-protocol".into()));
+    assert_eq!(on.get("/socket.io/?EIO=4&transport=x").await.problem(), (400, "unsupported-transport".into()));
+    assert_eq!(on.get("/socket.io/?EIO=4&transport=websocket").await.problem(), (426, "upgrade-required".into()));
+
+    let mut refused = None;
+    for _ in 0..4 {
+        let answer = poll(&on, "GET", None, "").await;
+        if answer.status != 200 {
+            refused = Some(answer.problem());
+        }
+    }
+    assert_eq!(refused, Some((503, "too-many-sessions".into())));
+    on.api.close();
+    tokio::time::timeout(Duration::from_secs(10), on.api.closed()).await.expect("no session is left");
+}
