@@ -27,9 +27,11 @@ async fn it_hears_what_a_websocket_hears_over_every_transport() {
 
     for transports in [&["polling"][..], &["websocket"], &["polling", "websocket"]] {
         let mut socket = SocketIo::connect(&ada, transports, json!({ "token": ada.token() })).await;
-        assert_eq!(socket.next_of("connect").await["transport"], transports[0]);
+        let connected = socket.next_of("connect").await;
         if transports.len() > 1 {
             assert_eq!(socket.next_of("upgrade").await["transport"], "websocket");
+        } else {
+            assert_eq!(connected["transport"], transports[0]);
         }
         let subscribed = socket.ask("subscribe", json!({ "ref": "s", "collection": "todos" })).await;
         assert_eq!((&subscribed["type"], &subscribed["recovered"]), (&json!("subscribed"), &json!(true)));
@@ -159,6 +161,12 @@ impl Raw {
         let url = format!("{}/socket.io/?EIO=4&transport=websocket", client.base().replacen("http", "ws", 1));
         let mut raw = Self(connect_async(url).await.expect("a WebSocket").0);
         raw.send(Message::text(format!("40{}", json!({ "token": client.token() })))).await;
+        // Only whoever was let in may speak: an event before that ends the session.
+        while let Some(Ok(message)) = raw.0.next().await {
+            if message.to_text().is_ok_and(|text| text.starts_with("40")) {
+                break;
+            }
+        }
         raw
     }
 

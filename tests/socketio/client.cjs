@@ -13,10 +13,9 @@ const tell = (event, members) => process.stdout.write(JSON.stringify({ event, ..
 const commands = {
   connect({ url, options }) {
     socket = io(url, { reconnectionDelay: 50, reconnectionDelayMax: 200, forceNew: true, ...options });
-    socket.on("connect", () => {
-      tell("connect", { transport: socket.io.engine.transport.name });
-      socket.io.engine.once("upgrade", (transport) => tell("upgrade", { transport: transport.name }));
-    });
+    // Before "connect": the upgrade may be there first.
+    socket.io.on("open", () => socket.io.engine.once("upgrade", (transport) => tell("upgrade", { transport: transport.name })));
+    socket.on("connect", () => tell("connect", { transport: socket.io.engine.transport.name }));
     socket.on("connect_error", (error) => tell("connect_error", { message: error.message, active: socket.active }));
     socket.on("disconnect", (reason) => tell("disconnect", { reason, active: socket.active }));
     socket.onAny((name, ...data) => tell("event", { name, data }));

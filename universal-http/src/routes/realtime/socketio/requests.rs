@@ -124,7 +124,9 @@ async fn run(
     tokio::select! {
         _ = &mut over => {}
         () = session.cx.state().closing.cancelled() => {
-            if tokio::time::timeout(GRACE, &mut over).await.is_err() {
+            // Where nobody lives nobody has anything to say.
+            let grace = if session.lives() > 0 { GRACE } else { Duration::ZERO };
+            if tokio::time::timeout(grace, &mut over).await.is_err() {
                 session.goodbye.cancel();
                 let _ = over.await;
             }

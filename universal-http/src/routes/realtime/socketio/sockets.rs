@@ -114,12 +114,14 @@ impl Sockets {
         let _ = session.sid.set(sid.clone());
         self.polling().insert(sid.clone(), Arc::downgrade(session));
         let (sockets, state) = (Arc::clone(self), Arc::clone(session.cx.state()));
-        let ended = session.ended.clone();
+        let (ended, kept) = (session.ended.clone(), Arc::downgrade(session));
         session.cx.state().tasks.spawn(async move {
             tokio::select! {
                 () = ended.cancelled() => {}
                 () = state.closing.cancelled() => {
-                    let _ = tokio::time::timeout(GRACE, ended.cancelled()).await;
+                    if kept.upgrade().is_some_and(|session| session.lives() > 0) {
+                        let _ = tokio::time::timeout(GRACE, ended.cancelled()).await;
+                    }
                     sockets.close(&sid).await;
                 }
             }
