@@ -48,9 +48,9 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
 
 /// The floors of `universal-http`, lowest first; a room may name its own floor and those below.
 const HTTP_FLOORS: &[&[&str]] = &[
-    &["body", "limits"],
+    &["body", "connections", "limits"],
     &["response", "problem", "openapi", "error"],
-    &["lent", "metrics", "tickets"],
+    &["lent", "metrics"],
     &["state"],
     &["extract"],
     &["context"],
