@@ -28,6 +28,8 @@ use crate::{
 const WINDOW: u64 = 8;
 /// How long an answer, a delivery or a connection may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// After how long those who hear nothing have looked at everything.
+const QUIET: Duration = Duration::from_millis(300);
 /// How many subscribers connect at once.
 const CONNECTING: usize = 32;
 /// How every frame that counts begins, with the server and with the bare broadcast of its bytes.
@@ -35,12 +37,52 @@ const CHANGE: &str = "{\"type\":\"change\"";
 
 type Socket = WebSocketStream<TcpStream>;
 
+/// Who hears a change. All subscribers are anonymous, in a collection whose rule lets anybody read it while `done` is
+/// not missing, so that a rule is judged for every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// All, by one filter.
+    Alike,
+    /// All, each by a filter of its own.
+    Each,
+    /// Each has a filter of its own that does not match; one more hears it.
+    Nobody,
+}
+
+impl Audience {
+    /// All, in the order of the report.
+    pub(crate) const ALL: [Self; 3] = [Self::Alike, Self::Each, Self::Nobody];
+    /// The settings of the collection.
+    pub(crate) const SETTINGS: &'static str =
+        r#"{"rules": {"list": "doc.done == false || doc.done == true", "create": "caller.id != null"}}"#;
+
+    /// Its name in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Alike => "one rule and filter",
+            Self::Each => "a filter each",
+            Self::Nobody => "no filter matches",
+        }
+    }
+
+    /// The filter of a subscriber.
+    fn filter(self, subscriber: usize) -> String {
+        match self {
+            Self::Alike => "priority >= 0".to_owned(),
+            Self::Each => format!("priority >= -{subscriber}"),
+            Self::Nobody => format!("priority < -{subscriber}"),
+        }
+    }
+}
+
 /// Where subscribers connect, and what they say.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     address: SocketAddr,
     path: &'static str,
-    hello: Vec<String>,
+    hello: String,
+    /// Whose filters the subscribers have, where there are filters.
+    audience: Option<Audience>,
     /// How the frame begins that says that nothing will be missed from here on.
     ready: &'static str,
 }
@@ -56,31 +98,35 @@ pub(crate) enum Publisher {
 
 impl Place {
     /// The server, subscribed to `collection`.
-    ///
-    /// # Errors
-    /// The token is no text.
-    pub(crate) fn server(address: SocketAddr, token: &HeaderValue, collection: &str) -> Result<Self> {
-        let token = token.to_str()?.trim_start_matches("Bearer ");
-        let hello = vec![
-            json!({ "type": "auth", "token": token }).to_string(),
-            json!({ "type": "subscribe", "ref": "1", "collection": collection }).to_string(),
-        ];
-        Ok(Self { address, path: "/realtime", hello, ready: "{\"type\":\"subscribed\"" })
+    pub(crate) fn server(address: SocketAddr, collection: &str, audience: Audience) -> Self {
+        let hello = json!({ "type": "subscribe", "ref": "1", "collection": collection }).to_string();
+        Self { address, path: "/realtime", hello, audience: Some(audience), ready: "{\"type\":\"subscribed\"" }
     }
 
     /// The bare broadcast.
     pub(crate) fn bare(address: SocketAddr) -> Self {
-        Self { address, path: "/", hello: vec![SUBSCRIBE.to_owned()], ready: READY }
+        Self { address, path: "/", hello: SUBSCRIBE.to_owned(), audience: None, ready: READY }
     }
 
-    async fn open(&self) -> Result<Socket> {
+    /// The same for one who hears everything.
+    fn hearing(&self) -> Self {
+        Self { audience: self.audience.map(|_| Audience::Alike), ..self.clone() }
+    }
+
+    /// What a subscriber says.
+    fn hello(&self, subscriber: usize) -> String {
+        match (self.audience, self.hello.strip_suffix('}')) {
+            (Some(audience), Some(open)) => format!("{open},\"filter\":{}}}", json!(audience.filter(subscriber))),
+            _ => self.hello.clone(),
+        }
+    }
+
+    async fn open(&self, subscriber: usize) -> Result<Socket> {
         let opening = async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
             let (mut socket, _) = client_async(format!("ws://{}{}", self.address, self.path), stream).await?;
-            for frame in &self.hello {
-                socket.send(Message::text(frame.as_str())).await?;
-            }
+            socket.send(Message::text(self.hello(subscriber))).await?;
             loop {
                 let text = next_text(&mut socket).await?;
                 if text.starts_with(self.ready) {
@@ -110,8 +156,8 @@ impl Publisher {
     /// # Errors
     /// Nobody listens there.
     pub(crate) async fn bare(address: SocketAddr, message: String) -> Result<Self> {
-        let place = Place { hello: vec![PUBLISH.to_owned()], ..Place::bare(address) };
-        Ok(Self::Bare { socket: Box::new(place.open().await?), message })
+        let place = Place { hello: PUBLISH.to_owned(), ..Place::bare(address) };
+        Ok(Self::Bare { socket: Box::new(place.open(0).await?), message })
     }
 
     async fn publish(&mut self, number: u64) -> Result<()> {
@@ -131,7 +177,7 @@ impl Publisher {
 /// # Errors
 /// The server refuses or does not deliver.
 pub(crate) async fn frame(place: &Place, publisher: &mut Publisher) -> Result<String> {
-    let mut socket = place.open().await?;
+    let mut socket = place.open(0).await?;
     publisher.publish(1_000_000).await?;
     loop {
         let text = timeout(PATIENCE, next_text(&mut socket)).await.map_err(|_| "no change was delivered")??;
@@ -153,13 +199,24 @@ pub(crate) async fn run(
     (time, messages): (Duration, u64),
     watched: Watched,
 ) -> Result<Sample> {
-    let receiving = Arc::new(Receiving { each: u64::try_from(subscribers)?, ..Receiving::default() });
+    let deaf = place.audience == Some(Audience::Nobody);
+    let hearing = if deaf { 1 } else { u64::try_from(subscribers)? };
+    let receiving = Arc::new(Receiving { each: hearing, ..Receiving::default() });
     let mut tasks = JoinSet::new();
-    let mut opening = futures_util::stream::iter((0..subscribers).map(|_| place.open())).buffer_unordered(CONNECTING);
+    let memory = watched.memory();
+    let mut opening =
+        futures_util::stream::iter((0..subscribers).map(|number| place.open(number))).buffer_unordered(CONNECTING);
     while let Some(socket) = opening.next().await {
         tasks.spawn(receive(socket?, Arc::clone(&receiving)));
     }
     drop(opening);
+    if let (Some(before), Some(now)) = (memory, watched.memory()) {
+        let each = now.saturating_sub(before) / u64::try_from(subscribers.max(1))?;
+        eprintln!("  memory of a subscriber that hears nothing yet: {each} bytes");
+    }
+    if deaf {
+        tasks.spawn(receive(place.hearing().open(0).await?, Arc::clone(&receiving)));
+    }
     publisher.publish(0).await?;
     receiving.wait(1, &mut tasks).await?;
 
@@ -173,8 +230,13 @@ pub(crate) async fn run(
     }
     receiving.wait(sent, &mut tasks).await?;
     let wall = begin.elapsed();
+    if deaf {
+        // The others have looked at the last change when nothing more happens.
+        tokio::time::sleep(QUIET).await;
+    }
     let (cpu, database_cpu) = watched.usage()?.since(&before);
-    Ok(Sample { count: (sent - 1) * receiving.each, wall, cpu: Some(cpu), database_cpu })
+    let looked_at = (sent - 1) * u64::try_from(subscribers)?;
+    Ok(Sample { count: looked_at, wall, cpu: Some(cpu), database_cpu })
 }
 
 /// How much has arrived, at all subscribers together.

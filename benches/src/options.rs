@@ -16,7 +16,7 @@ load: measures the bundled server beside the limits of this machine
   --requests N       how many requests a measurement makes at most    (100000; at most 1000000)
   --connections N,…  HTTP connections, each with one request open     (16,64; at most 512)
   --creates N,…      the same for creations                           (16,64,256; at most 512)
-  --subscribers N,…  WebSocket subscribers; 0 leaves fan-out away     (200,1000; at most 5000)
+  --subscribers N,…  WebSocket subscribers; 0 leaves fan-out away     (200,1000; at most 10000)
   --large N          compares a short list in N documents and in 10000; 0 leaves it away (0; at most 10000000)
   --postgres URL     on this PostgreSQL, in a database of its own that is dropped at the end; else SQLite
   --server PATH      the bundled server's program                     (examples/server beside this program)
@@ -92,7 +92,7 @@ impl Options {
             "--creates" => self.creates = list(name, &text, 1, 512)?,
             "--large" => self.large = within(name, &text, 0, 10_000_000)?,
             "--subscribers" => {
-                self.subscribers = list(name, &text, 0, 5000)?;
+                self.subscribers = list(name, &text, 0, 10_000)?;
                 self.subscribers.retain(|count| *count > 0);
             }
             "--postgres" => self.postgres = Some(text),

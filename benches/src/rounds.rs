@@ -9,7 +9,7 @@ use crate::{
     client::Connection,
     documents::{Operation, READ, READ_COLLECTION, SETTINGS, seeded},
     failure::Result,
-    fan_out::{self, Place, Publisher},
+    fan_out::{self, Audience, Place, Publisher},
     http_load::HttpLoad,
     large::Large,
     options::Options,
@@ -69,7 +69,9 @@ impl<'a> Bench<'a> {
         }
         series.extend(large.as_ref().map(Large::series));
         for subscribers in &self.options.subscribers {
-            series.push(Series::new(format!("deliver a change, {subscribers} subscribers")));
+            for audience in Audience::ALL {
+                series.push(Series::new(format!("deliver a change, {subscribers} subscribers, {}", audience.name())));
+            }
         }
         for round in 0..self.options.rounds {
             // The token of a long run would expire.
@@ -89,9 +91,11 @@ impl<'a> Bench<'a> {
                 large.measure(round, series, (self.options, self.watched()), (self.server, &token)).await?;
             }
             for subscribers in &self.options.subscribers {
-                let Some(series) = rest.next() else { break };
-                self.announce(round, series);
-                self.deliveries(round, series, *subscribers, &frame, &token).await?;
+                for audience in Audience::ALL {
+                    let Some(series) = rest.next() else { break };
+                    self.announce(round, series);
+                    self.deliveries(round, series, (*subscribers, audience), &frame, &token).await?;
+                }
             }
         }
         Ok(series)
@@ -185,15 +189,16 @@ impl<'a> Bench<'a> {
         &self,
         round: usize,
         series: &mut Series,
-        subscribers: usize,
+        (subscribers, audience): (usize, Audience),
         frame: &str,
         token: &HeaderValue,
     ) -> Result<()> {
-        let collection = format!("delivered-{round}-{subscribers}");
+        let collection = format!("{}-{round}-{subscribers}", audience.name().replace(' ', "-"));
+        self.server.configure(&collection, Audience::SETTINGS).await?;
         let limits = (self.options.time, self.options.requests);
         let server = async {
             let address = self.server.address();
-            let place = Place::server(address, token, &collection)?;
+            let place = Place::server(address, &collection, audience);
             let publisher = Publisher::server(address, token, &collection).await?;
             fan_out::run(&place, publisher, subscribers, limits, self.watched()).await
         };
@@ -237,7 +242,8 @@ impl<'a> Bench<'a> {
 
     async fn frame(&self, token: &HeaderValue) -> Result<String> {
         let address = self.server.address();
-        let place = Place::server(address, token, "probed")?;
+        self.server.configure("probed", Audience::SETTINGS).await?;
+        let place = Place::server(address, "probed", Audience::Alike);
         let mut publisher = Publisher::server(address, token, "probed").await?;
         fan_out::frame(&place, &mut publisher).await
     }

@@ -35,6 +35,16 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// How many bytes the process holds in memory now.
+    pub(crate) fn memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+        Some(kib * 1024)
+    }
+}
+
 impl Usage {
     /// What was used since `before`.
     pub(crate) fn since(&self, before: &Self) -> (Duration, Option<Duration>) {
