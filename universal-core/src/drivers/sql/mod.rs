@@ -18,6 +18,7 @@ pub(crate) mod jobs;
 pub(crate) mod lower;
 pub mod migration;
 pub(crate) mod open;
+pub(crate) mod reach;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod statement;
