@@ -1,5 +1,6 @@
 //! The same on both databases: whole sequences of operations, hostile names, and filters that cost the most.
 
+mod crowd;
 mod drawn;
 mod hidden;
 mod hostile;

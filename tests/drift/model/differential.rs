@@ -134,14 +134,13 @@ impl Game<'_> {
     }
 
     async fn batch(&mut self, by: &Asker, step: &Step, operations: &[(Place, One)]) -> Played {
-        let sent: Vec<_> = operations
-            .iter()
-            .map(|(place, one)| (*place, self.world.resolve(step.tenant, *place, one)))
-            .collect();
+        let sent: Vec<_> =
+            operations.iter().map(|(place, one)| (*place, self.world.resolve(step.tenant, *place, one))).collect();
         let before = self.world.clone();
-        let results = sent.iter().enumerate().map(|(index, (place, sent))| {
-            self.world.one(by, *place, sent).map_err(|refusal| refusal.at(index))
-        });
+        let results = sent
+            .iter()
+            .enumerate()
+            .map(|(index, (place, sent))| self.world.one(by, *place, sent).map_err(|refusal| refusal.at(index)));
         let expected: Result<Vec<_>, _> = results.collect();
         if expected.is_err() {
             self.world = before;
@@ -332,9 +331,8 @@ fn player(seed: u64, cases: u32, sequences: &AtomicUsize) -> Result<usize, Strin
     let runtime = Runtime::new().unwrap();
     let both = runtime.block_on(async { [subject(On::Sqlite).await, subject(On::Postgres).await] });
     let users = [UserId::generate(), UserId::generate(), UserId::generate()];
-    let sides = runtime.block_on(async {
-        [Side::new(&both[0], users.clone()).await, Side::new(&both[1], users.clone()).await]
-    });
+    let sides = runtime
+        .block_on(async { [Side::new(&both[0], users.clone()).await, Side::new(&both[1], users.clone()).await] });
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2_000, ..Config::default() };

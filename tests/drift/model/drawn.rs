@@ -112,7 +112,8 @@ pub(super) struct Watch {
 pub(super) const SLOTS: usize = 3;
 const IDS: [&str; 6] = ["a", "b", "B", "c", "é", "z-1"];
 const PATHS: [&str; 6] = ["n", "code", "tags", "public", "nested.x", "text"];
-const SORTS: [&str; 9] = ["", "n", "-n,code", "tags", "-nested.x", "public,-n", "meta.owner,-id", "-code", "text,-tags"];
+const SORTS: [&str; 9] =
+    ["", "n", "-n,code", "tags", "-nested.x", "public,-n", "meta.owner,-id", "-code", "text,-tags"];
 
 /// Who watches, and a sequence of at most `most` steps.
 pub(super) fn sequence(most: usize) -> BoxedStrategy<(Vec<Watch>, Vec<Step>)> {
@@ -219,13 +220,30 @@ fn tags() -> BoxedStrategy<Value> {
 }
 
 fn code() -> BoxedStrategy<Value> {
-    select(vec![json!("c1"), json!("c2"), json!("C1"), json!("d"), json!(1), json!(null), json!("é"), json!("e\u{301}")])
-        .boxed()
+    select(vec![
+        json!("c1"),
+        json!("c2"),
+        json!("C1"),
+        json!("d"),
+        json!(1),
+        json!(null),
+        json!("é"),
+        json!("e\u{301}"),
+    ])
+    .boxed()
 }
 
 fn text() -> BoxedStrategy<Value> {
-    select(vec![json!("abc"), json!("ABC"), json!("ß"), json!(""), json!("a\u{10FFFF}"), json!("a\u{FFFD}"), json!("100%_")])
-        .boxed()
+    select(vec![
+        json!("abc"),
+        json!("ABC"),
+        json!("ß"),
+        json!(""),
+        json!("a\u{10FFFF}"),
+        json!("a\u{FFFD}"),
+        json!("100%_"),
+    ])
+    .boxed()
 }
 
 fn body() -> BoxedStrategy<Value> {
@@ -239,7 +257,8 @@ fn body() -> BoxedStrategy<Value> {
     );
     members
         .prop_map(|(n, code, tags, public, nested, text)| {
-            let members = [("n", n), ("code", code), ("tags", tags), ("public", public), ("nested", nested), ("text", text)];
+            let members =
+                [("n", n), ("code", code), ("tags", tags), ("public", public), ("nested", nested), ("text", text)];
             let there = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
             Value::Object(there.collect::<Map<_, _>>())
         })

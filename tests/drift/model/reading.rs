@@ -93,8 +93,7 @@ impl World {
         let items = placed.iter().map(|(_, (id, document))| (id.clone(), document.revision())).collect();
         let told = placed.into_iter().map(|(_, (id, document))| self.tell(&(by.tenant, place, id), &document));
         let told: Vec<_> = told.collect();
-        let shown =
-            json!({"items": told, "next": next.is_some(), "previous": previous.is_some(), "count": count});
+        let shown = json!({"items": told, "next": next.is_some(), "previous": previous.is_some(), "count": count});
         Ok(Page { shown, next, previous, items })
     }
 

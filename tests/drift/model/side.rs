@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use universal_core::{
     Caller, TenantId,
     collections::{
-        AggregateQuery, Affected, Batch, BatchOperation, BatchResult, CollectionSettings, Collections, Counting,
+        Affected, AggregateQuery, Batch, BatchOperation, BatchResult, CollectionSettings, Collections, Counting,
         DistinctQuery, Document, DocumentWrite, GroupLimit, IndexSettings, IndexState, ListQuery, Matching,
         MatchingWrite, NewDocument, Precondition, Rules, Written,
     },
@@ -433,6 +433,7 @@ fn recorded(change: &Recorded) -> Value {
 
 /// An error in the model's form.
 pub(super) fn refused(error: &Error) -> Value {
-    let at = error.field().and_then(|field| field.strip_prefix("/operations/")?.split('/').next()?.parse::<usize>().ok());
+    let at =
+        error.field().and_then(|field| field.strip_prefix("/operations/")?.split('/').next()?.parse::<usize>().ok());
     json!({"kind": format!("{:?}", error.kind()), "code": error.code(), "at": at})
 }

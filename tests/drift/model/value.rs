@@ -11,7 +11,8 @@ pub(super) fn canonical(value: &Value) -> Value {
     match value {
         Value::Number(number) if number.is_f64() => {
             let double = number.as_f64().unwrap();
-            let fits = double.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&double);
+            let fits =
+                double.fract() == 0.0 && (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&double);
             #[expect(clippy::cast_possible_truncation, reason = "it is an integer within the range")]
             if fits { json!(double as i64) } else { value.clone() }
         }
