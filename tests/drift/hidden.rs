@@ -7,12 +7,12 @@ use proptest::{
 };
 use serde_json::json;
 use tokio::runtime::Runtime;
-use universal_core::id::CollectionName;
+use universal_core::{error::ErrorKind, id::CollectionName, realtime::Subscription};
 use universal_tests::environment::Volume;
 
 use super::{
     drawn::{Call, Step, When, Who, Write, steps},
-    player::callers,
+    player::{Player, callers},
     sequences::player,
 };
 use crate::conformance::subject::{On, subject};
@@ -38,7 +38,7 @@ fn answers_do_not_tell(on: On) {
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let number = std::cell::Cell::new(0);
+    let (number, deliveries) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let result = runner.run(&steps(30), |steps| {
         number.set(number.get() + 1);
         runtime.block_on(async {
@@ -48,6 +48,16 @@ fn answers_do_not_tell(on: On) {
                 players.push(player(&subject, &callers, &name).await);
             }
             let [left, right] = &mut players[..] else { panic!("there are two") };
+            for filter in HIDDEN_FILTERS {
+                for who in [Who::Owner, Who::Other] {
+                    for side in [&*left, &*right] {
+                        let refused = side.watch(who, Some(filter), false).await;
+                        let refused = refused.err().map(|error| (error.kind(), error.code()));
+                        prop_assert_eq!(refused, Some((ErrorKind::Invalid, "invalid-field")), "{}", filter);
+                    }
+                }
+            }
+            let watching = watch(left, right, false).await;
             for (at, id) in ["a", "b", "c", "d"].into_iter().enumerate() {
                 // Two that the owner may write, who must keep a value that only the program sees; two that may only be read.
                 let maker = if at < 2 { Who::Owner } else { Who::System };
@@ -71,9 +81,40 @@ fn answers_do_not_tell(on: On) {
                 let answers = [left.play(&step).await, right.play(&step).await];
                 prop_assert_eq!(&answers[0], &answers[1], "step {} {:?}", at, step);
             }
+            let last = left.last().await.max(right.last().await);
+            let replaying = watch(left, right, true).await;
+            for (mut here, mut there) in watching.into_iter().chain(replaying) {
+                let told = (left.told(&mut here, last).await, right.told(&mut there, last).await);
+                prop_assert_eq!(&told.0, &told.1, "what subscribers are told");
+                deliveries.set(deliveries.get() + told.0.len());
+            }
             Ok(())
         })
     });
     runtime.block_on(subject.backend.shutdown());
     result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(deliveries.get() > 0, "subscribers were told nothing");
+    println!("{} events were the same", deliveries.get());
+}
+
+/// Filters that ask for what is hidden.
+const HIDDEN_FILTERS: [&str; 6] = [
+    "secret == 1",
+    "has(doc.secret)",
+    "doc[\"secret\"] > 0",
+    "secret.x == 1",
+    "public == true || secret in [1, 2]",
+    "size(doc.secret) > 0 && n > 1",
+];
+
+/// The same subscriptions to both.
+async fn watch(left: &Player, right: &Player, from_begin: bool) -> Vec<(Subscription, Subscription)> {
+    let mut watching = Vec::new();
+    for who in [Who::Owner, Who::Other] {
+        for filter in [None, Some("public == true"), Some("!has(doc.n) || n > 1")] {
+            let here = left.watch(who, filter, from_begin).await.unwrap();
+            watching.push((here, right.watch(who, filter, from_begin).await.unwrap()));
+        }
+    }
+    watching
 }

@@ -7,17 +7,20 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
 use universal_core::{
     Caller, TenantId,
     collections::{
         Affected, AggregateQuery, Aggregates, Batch, BatchOperation, BatchResult, Collections, Counting, DistinctQuery,
         Document, DocumentWrite, ListQuery, Matching, NewDocument, Precondition,
     },
+    cursor::Cursor,
     error::{Error, Result},
+    expr::{Expression, Scope},
     id::{CollectionName, DocumentId, UserId},
     json::Object,
     page::Limit,
-    realtime::{Change, Feed},
+    realtime::{Change, Event, Feed, Realtime, Subscribe, Subscription},
 };
 use universal_tests::wait::until_some;
 
@@ -37,6 +40,7 @@ pub(super) fn callers() -> [Caller; 3] {
 pub(super) struct Player {
     collections: Arc<dyn Collections>,
     feed: Arc<dyn Feed>,
+    realtime: Arc<dyn Realtime>,
     callers: [Caller; 3],
     collection: CollectionName,
     /// The names of ids that the backend made, in the order in which it made them.
@@ -51,20 +55,33 @@ impl Player {
         let feed = Arc::clone(subject.backend.feed());
         let after = feed.state(&TenantId::default_tenant()).await?.head;
         let collections = Arc::clone(subject.backend.collections());
-        Ok(Self { collections, feed, callers, collection, made: HashMap::new(), revisions: BTreeMap::new(), after })
+        let realtime = Arc::clone(subject.backend.realtime());
+        Ok(Self {
+            collections,
+            feed,
+            realtime,
+            callers,
+            collection,
+            made: HashMap::new(),
+            revisions: BTreeMap::new(),
+            after,
+        })
     }
 
     /// The answer of one step, without what must differ: times, the random part of revisions, ids made by chance.
     pub(super) async fn play(&mut self, step: &Step) -> Value {
-        let caller = match step.who {
-            Who::Owner => &self.callers[0],
-            Who::Other => &self.callers[1],
-            Who::System => &self.callers[2],
-        }
-        .clone();
+        let caller = self.caller(step.who).clone();
         match self.answer(&caller, &step.call).await {
             Ok(answer) => answer,
             Err(error) => refusal(&error),
+        }
+    }
+
+    fn caller(&self, who: Who) -> &Caller {
+        match who {
+            Who::Owner => &self.callers[0],
+            Who::Other => &self.callers[1],
+            Who::System => &self.callers[2],
         }
     }
 
@@ -159,6 +176,49 @@ impl Player {
         let dense = all.iter().zip(self.after + 1..).all(|(change, seq)| change.seq == seq);
         assert!(dense, "the numbers have no gap");
         all
+    }
+
+    /// Watches the collection, from now or from where the sequence began.
+    pub(super) async fn watch(&self, who: Who, filter: Option<&str>, from_begin: bool) -> Result<Subscription> {
+        let mut subscribe = Subscribe::to(self.collection.clone());
+        if let Some(filter) = filter {
+            subscribe = subscribe.with_filter(Expression::parse(filter, Scope::Filter)?);
+        }
+        if from_begin {
+            let epoch = self.feed.state(&TenantId::default_tenant()).await?.epoch;
+            subscribe = subscribe.with_since(Cursor::new(epoch, self.after));
+        }
+        self.realtime.subscribe(self.caller(who), subscribe).await
+    }
+
+    /// One more change, after all others; the number that it has.
+    pub(super) async fn last(&mut self) -> i64 {
+        let id = DocumentId::new("zz-last").unwrap();
+        let document = NewDocument::new(Object::from_value(json!({})).unwrap()).with_id(id.clone());
+        self.collections.create(&self.callers[2], &self.collection, document).await.unwrap();
+        let player = &*self;
+        let number = until_some("the last change of a sequence", PATIENCE, || async {
+            let changes = player.changes(0).await;
+            let last = |change: &&Change| change.collection == player.collection && change.id.as_str() == "zz-last";
+            changes.iter().find(last).map(|change| change.seq)
+        });
+        number.await
+    }
+
+    /// What a subscription tells up to the change with this number, byte for byte but for what must differ.
+    pub(super) async fn told(&self, subscription: &mut Subscription, last: i64) -> Vec<String> {
+        let (mut told, end) = (Vec::new(), Instant::now() + PATIENCE);
+        while subscription.cursor().seq() < last {
+            assert!(Instant::now() < end, "a subscription stays at {} of {last}", subscription.cursor());
+            // A change that it does not tell of moves it on, and it waits for the next.
+            let Ok(event) = timeout(Duration::from_millis(5), subscription.next()).await else { continue };
+            let Event::Change(delivery) = event.unwrap() else { panic!("nothing was missed") };
+            let (id, revision) = (delivery.id().as_str(), delivery.revision());
+            let mut text = format!("{} {id} {revision} ", delivery.kind().as_str());
+            delivery.write_document(&mut text);
+            told.push(text.replace(revision, counter(revision)).replace(id, &self.name(id)));
+        }
+        told
     }
 
     /// A change without what must differ.

@@ -18,7 +18,7 @@ use crate::conformance::subject::{On, Subject, subject};
 const DOCUMENTS: usize = 2_000;
 
 /// A filter of the kind and size that `number` says.
-fn filter(number: usize) -> String {
+pub(super) fn filter(number: usize) -> String {
     // Up to 249: past the 200 values of an `in` and near the 256 nodes that an expression has at most.
     let size = number / 8 * 2 + 1;
     let joined = |part: &dyn Fn(usize) -> String, between: &str| (0..size).map(part).collect::<Vec<_>>().join(between);

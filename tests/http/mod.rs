@@ -15,6 +15,7 @@ mod counting;
 mod files;
 mod lifecycle;
 mod mounts;
+mod protected;
 mod reads;
 mod serving;
 mod socketio;

@@ -162,22 +162,25 @@ pub(crate) fn read_if(cx: &Writing<'_>, current: Option<Document>, precondition:
     if precondition.is_met_by(Some(&current.revision)) { Ok(current) } else { Err(stale(precondition)) }
 }
 
-/// Whether the precondition holds of what the caller may read.
+/// Whether the precondition holds of what the caller may read; the revision of that, if there is something.
 ///
 /// # Errors
 /// `Unauthenticated`; `NotFound` if the document must be there and the caller may not read it; `PreconditionFailed`.
-pub(crate) fn check(cx: &Writing<'_>, current: Option<&Document>, precondition: &Precondition) -> Result<()> {
+pub(crate) fn check(
+    cx: &Writing<'_>,
+    current: Option<&Document>,
+    precondition: &Precondition,
+) -> Result<Option<Revision>> {
     cx.configured.rule(Action::Get).admits(cx.caller)?;
     let stored = current.map(|current| Stored::of(cx, current)).transpose()?;
-    // What the caller may not read is not there for it.
-    let stored = match stored {
-        Some(stored) if stored.readable(cx)? => Some(stored),
-        _ => None,
-    };
+    // What the caller may not read is not there for it: its revision must not be told either.
     match stored {
-        Some(stored) => stored.meets(precondition),
-        None if *precondition == Precondition::Absent => Ok(()),
-        None => Err(not_found()),
+        Some(stored) if stored.readable(cx)? => {
+            stored.meets(precondition)?;
+            Ok(Some(stored.document.revision.clone()))
+        }
+        _ if *precondition == Precondition::Absent => Ok(None),
+        _ => Err(not_found()),
     }
 }
 

@@ -9,6 +9,8 @@ use sea_orm::{DatabaseConnection, TransactionTrait as _, Value};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "postgres")]
+use crate::drivers::sql::reach::{Turn, Turns};
 #[cfg(feature = "sqlite")]
 use crate::drivers::sql::sqlite::{
     readers::{Readers, Want},
@@ -18,6 +20,7 @@ use crate::{
     drivers::sql::{
         dialect::Dialect,
         error::{broken_transaction, from_commit, from_db, is_serialization_failure, shutting_down},
+        reach::Reach,
         statement::{self, Row},
         transaction::inside_transaction,
         write::{Effects, Write},
@@ -42,6 +45,9 @@ pub(super) struct Inner {
     pub(super) writer: Option<Writer>,
     #[cfg(feature = "sqlite")]
     pub(super) readers: Option<Readers>,
+    /// The turns of lists on PostgreSQL's connections.
+    #[cfg(feature = "postgres")]
+    pub(super) turns: Option<Turns>,
     pub(super) signals: Signals,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
@@ -101,7 +107,7 @@ impl Database {
     pub(crate) async fn all(&self, sql: &str, values: Vec<Value>) -> Result<Vec<Row>> {
         #[cfg(feature = "sqlite")]
         if let Some(readers) = &self.0.readers {
-            return readers.query(sql, values, Want::All).await.map(|(rows, _)| rows);
+            return readers.query(Reach::Key, sql, values, Want::All).await.map(|(rows, _)| rows);
         }
         statement::all(&self.0.connection, self.0.dialect, sql, values).await
     }
@@ -109,6 +115,7 @@ impl Database {
     /// The rows of a query, outside any transaction, until their sizes reach `bytes`; and whether there were more.
     pub(crate) async fn some(
         &self,
+        reach: Reach,
         sql: &str,
         values: Vec<Value>,
         bytes: usize,
@@ -116,13 +123,14 @@ impl Database {
     ) -> Result<(Vec<Row>, bool)> {
         #[cfg(feature = "sqlite")]
         if let Some(readers) = &self.0.readers {
-            return readers.query(sql, values, Want::Bytes(bytes, Box::new(size))).await;
+            return readers.query(reach, sql, values, Want::Bytes(bytes, Box::new(size))).await;
         }
+        let _turn = self.turn(reach).await?;
         statement::some(&self.0.connection, self.0.dialect, sql, values, bytes, size).await
     }
 
     /// What `take` makes of `state` with each row of a query, outside any transaction. No row but the current one is
-    /// held.
+    /// held. It is a scan.
     pub(crate) async fn fold<S: Send + 'static>(
         &self,
         sql: &str,
@@ -139,21 +147,47 @@ impl Database {
                 Some(state) => take(state, &row),
                 None => Err(Error::internal("a query has no state to work on")),
             };
-            readers.query(sql, values, Want::Each(Box::new(each))).await?;
+            readers.query(Reach::Scan, sql, values, Want::Each(Box::new(each))).await?;
             let state = shared.lock().unwrap_or_else(PoisonError::into_inner).take();
             return state.ok_or_else(|| Error::internal("a query lost what it worked on"));
         }
+        let _turn = self.turn(Reach::Scan).await?;
         statement::each(&self.0.connection, self.0.dialect, sql, values, |row| take(&mut state, &row)).await?;
         Ok(state)
     }
 
     /// The first row of a query, outside any transaction.
     pub(crate) async fn one(&self, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
+        self.first(Reach::Key, sql, values).await
+    }
+
+    /// The first row of a query that reaches so far, outside any transaction.
+    pub(crate) async fn first(&self, reach: Reach, sql: &str, values: Vec<Value>) -> Result<Option<Row>> {
         #[cfg(feature = "sqlite")]
         if let Some(readers) = &self.0.readers {
-            return readers.query(sql, values, Want::First).await.map(|(rows, _)| rows.into_iter().next());
+            return readers.query(reach, sql, values, Want::First).await.map(|(rows, _)| rows.into_iter().next());
         }
+        let _turn = self.turn(reach).await?;
         statement::one(&self.0.connection, self.0.dialect, sql, values).await
+    }
+
+    /// Waits for the turn of what reaches so far on PostgreSQL; it ends when the answer of this is dropped. SQLite's
+    /// readers do it themselves, and its writer is alone.
+    ///
+    /// # Errors
+    /// `Busy` if too many wait, or for too long.
+    #[cfg(feature = "postgres")]
+    pub(crate) async fn turn(&self, reach: Reach) -> Result<Option<Turn<'_>>> {
+        match &self.0.turns {
+            Some(turns) => turns.take(reach).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// SQLite's readers take turns themselves.
+    #[cfg(not(feature = "postgres"))]
+    pub(crate) async fn turn(&self, _: Reach) -> Result<Option<std::convert::Infallible>> {
+        Ok(None)
     }
 
     /// Whether the database answers.

@@ -61,8 +61,7 @@ fn explain_commit(cause: Cause, error: impl std::error::Error + Send + Sync + 's
     }
 }
 
-/// The answer to a query that no reader took in time.
-#[cfg(feature = "sqlite")]
+/// The answer to a query that found no connection in time.
 pub(crate) fn no_connection() -> Error {
     explain(Cause::Exhausted, std::io::Error::from(std::io::ErrorKind::WouldBlock))
 }

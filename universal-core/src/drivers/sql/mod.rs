@@ -22,6 +22,7 @@ mod notice;
 pub(crate) mod open;
 #[cfg(feature = "postgres")]
 pub(crate) mod pg_bus;
+pub(crate) mod reach;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod statement;

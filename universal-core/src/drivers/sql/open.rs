@@ -10,11 +10,13 @@ use sea_orm::SqlxSqliteConnector;
 #[cfg(feature = "postgres")]
 use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
 #[cfg(feature = "postgres")]
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
+use sea_orm::{DatabaseConnection, DatabaseConnectionType, SqlxPostgresConnector};
 use sea_orm_migration::MigratorTrait as _;
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "postgres")]
+use crate::drivers::sql::reach::Turns;
 #[cfg(feature = "sqlite")]
 use crate::drivers::sql::sqlite::{
     connection::{CHECKPOINT, Place},
@@ -115,6 +117,8 @@ impl Database {
             connection: SqlxSqliteConnector::from_sqlx_sqlite_pool(reading),
             writer: Some(writer),
             readers: Some(readers),
+            #[cfg(feature = "postgres")]
+            turns: None,
             signals,
             tasks,
             stop,
@@ -153,6 +157,13 @@ impl Database {
         signals: Signals,
     ) -> Result<Self> {
         migrate_postgres(&connection).await?;
+        // A host may lend something that is no pool.
+        let connections = match &connection.inner {
+            DatabaseConnectionType::SqlxPostgresPoolConnection(_) => {
+                connection.get_postgres_connection_pool().options().get_max_connections()
+            }
+            _ => options.connections,
+        };
         Ok(Self(Arc::new(Inner {
             dialect: Dialect::Postgres,
             connection,
@@ -160,6 +171,7 @@ impl Database {
             writer: None,
             #[cfg(feature = "sqlite")]
             readers: None,
+            turns: Some(Turns::on(connections as usize)),
             signals,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -55,8 +55,7 @@ async fn one(write: &mut Write<'_>, by: &Performance<'_>, operation: &BatchOpera
         }
         BatchOperation::Check { collection, id, precondition } => {
             let current = write.lock_document(by.caller.tenant(), collection, id).await?;
-            decide::check(&author.writing(), current.as_ref(), precondition)?;
-            Ok(BatchResult::Checked(current.map(|document| document.revision)))
+            decide::check(&author.writing(), current.as_ref(), precondition).map(BatchResult::Checked)
         }
     }
 }

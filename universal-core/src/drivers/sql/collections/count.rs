@@ -4,7 +4,9 @@ use serde_json::Value as Json;
 
 use crate::{
     collections::count::Counting,
-    drivers::sql::{collections::selection::Selection, connection::Database, dialect::Dialect, statement::column},
+    drivers::sql::{
+        collections::selection::Selection, connection::Database, dialect::Dialect, reach::Reach, statement::column,
+    },
     error::{Error, Result},
     page::{Count, Precision},
 };
@@ -38,7 +40,7 @@ pub(super) async fn count(database: &Database, mut selection: Selection, countin
             // SQLite keeps no numbers of rows, so this is what a bounded look can say.
             let size = selection.size_up_to(LOOKED_AT + 1);
             let sql = format!("SELECT count(*), ({size}){}", selection.rows_among(LOOKED_AT));
-            let row = database.one(&sql, selection.values()).await?;
+            let row = database.first(Reach::Scan, &sql, selection.values()).await?;
             let row = row.ok_or_else(|| Error::internal("a count answered nothing"))?;
             let cut = column::<i64>(&row, 1)? > i64::from(LOOKED_AT);
             let precision = if cut { Precision::AtLeast } else { Precision::Exact };
@@ -49,7 +51,7 @@ pub(super) async fn count(database: &Database, mut selection: Selection, countin
 }
 
 async fn number(database: &Database, sql: &str, selection: &Selection) -> Result<u64> {
-    let row = database.one(sql, selection.values()).await?;
+    let row = database.first(Reach::Scan, sql, selection.values()).await?;
     let row = row.ok_or_else(|| Error::internal("a count answered nothing"))?;
     u64::try_from(column::<i64>(&row, 0)?).map_err(Error::internal)
 }

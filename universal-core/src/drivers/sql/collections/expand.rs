@@ -21,6 +21,7 @@ use crate::{
     },
     drivers::sql::{
         collections::{configurations::Known, rows, service::SqlCollections},
+        reach::Reach,
         statement::{Row, text_length},
     },
     error::{Error, ErrorKind, Result},
@@ -141,7 +142,7 @@ impl SqlCollections {
         let ids = serde_json::to_string(ids).map_err(Error::internal)?;
         let values = vec![reading.caller.tenant().as_str().into(), step.collection.as_str().into(), ids.into()];
         let size = |row: &Row| text_length(row, 1);
-        let (rows, cut) = self.database.some(&sql, values, MOST_BYTES, size).await?;
+        let (rows, cut) = self.database.some(Reach::Key, &sql, values, MOST_BYTES, size).await?;
         if cut {
             return Err(too_large());
         }

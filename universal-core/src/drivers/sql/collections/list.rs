@@ -18,6 +18,7 @@ use crate::{
         collections::{rows, search, selection::Selection},
         dialect::Dialect,
         lower::{Lowered, sort_bounds, sort_terms},
+        reach::Reach,
         statement::Row,
     },
     error::{Error, Result},
@@ -60,6 +61,15 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// How far it reaches: without an index it goes through the documents, unless it takes them by their key as they come.
+    pub(super) fn reach(&self) -> Reach {
+        let is_by_key = self.query.filter.is_none()
+            && self.query.sort.is_empty()
+            && self.search.is_none()
+            && !matches!(self.visible, Visible::Where(_));
+        if self.scan.is_some() || is_by_key { Reach::Index } else { Reach::Scan }
+    }
+
     /// The rows that it is about.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use crate::{
         },
         dialect::Dialect,
         feed::{SETTINGS_CHANGED, settings_changed},
+        reach::Reach,
         statement::column,
         write::Write,
     },
@@ -52,6 +53,10 @@ impl SqlCollections {
         key: Option<&IdempotencyKey>,
     ) -> Result<Once> {
         let guard = key.map(|key| self.in_flight.enter(caller, key)).transpose()?;
+        // A write by filter looks for its documents within its transaction, which holds a connection. It is no scan here:
+        // a hook of such a write may ask for a list, which must find a turn that these do not have.
+        let reach = if matches!(command, Command::Matching(..)) { Reach::Index } else { Reach::Key };
+        let _turn = self.database.turn(reach).await?;
         let (cursors, key) = (Arc::clone(&self.cursors), key.cloned());
         let work = Arc::new(Work { caller: caller.clone(), command, key, cursors, guard });
         let outcome = self.tried(&work).await;

@@ -22,6 +22,7 @@ use crate::{
             service::{PAGE_BYTES, SqlCollections},
         },
         lower::Lowered,
+        reach::Reach,
         statement::{Row, column, text_length},
     },
     error::{Error, ErrorKind, Result},
@@ -64,7 +65,7 @@ impl SqlCollections {
         let place = (query.limit.get() as usize, query.cursor.as_deref(), scope(caller, collection, query));
         let ranked = Ranked::build(rows, (caller.tenant(), collection), search, place, &self.cursors)?;
         let body = |row: &Row| text_length(row, 1);
-        let (found, cut) = self.database.some(ranked.sql(), ranked.values(), PAGE_BYTES, body).await?;
+        let (found, cut) = self.database.some(Reach::Scan, ranked.sql(), ranked.values(), PAGE_BYTES, body).await?;
         ranked.page(&found, cut, &self.cursors)
     }
 }

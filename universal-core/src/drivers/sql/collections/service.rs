@@ -306,8 +306,10 @@ impl Collections for SqlCollections {
             Some(search) if query.sort.is_empty() => self.ranked(asked, search).await?,
             _ => {
                 let statement = list::Statement::build(dialect, asked, &self.cursors)?;
+                let reach = asked.reach();
                 let body = |row: &Row| text_length(row, 1);
-                let (found, cut) = self.database.some(statement.sql(), statement.values(), PAGE_BYTES, body).await?;
+                let (found, cut) =
+                    self.database.some(reach, statement.sql(), statement.values(), PAGE_BYTES, body).await?;
                 statement.page(&found, cut, &self.cursors)?
             }
         };

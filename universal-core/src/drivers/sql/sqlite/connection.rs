@@ -24,6 +24,8 @@ use crate::{
 
 /// How many prepared statements a connection keeps.
 const STATEMENTS: usize = 200;
+/// Under which target the texts of statements are traced.
+const STATEMENTS_TARGET: &str = "universal_core::sql";
 /// How long a connection waits for a lock that another holds.
 const BUSY: Duration = Duration::from_secs(5);
 /// After how many steps of SQLite's machine (tens of microseconds, if no disk is waited for) a statement's time is
@@ -212,6 +214,8 @@ impl NativeConnection {
         values: &[Value],
         work: impl FnOnce(CachedStatement<'_>) -> rusqlite::Result<T>,
     ) -> Result<T> {
+        // The text alone: what a caller wrote is bound, and in no log.
+        tracing::trace!(target: STATEMENTS_TARGET, database = self.inner.path(), sql, "statement");
         let prepared = || {
             let mut statement = self.inner.prepare_cached(sql)?;
             bind(&mut statement, values)?;

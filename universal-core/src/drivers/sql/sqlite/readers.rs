@@ -4,6 +4,9 @@
 //! than it costs to wake a thread: as long as one is awake, another is woken only if queries pile up or
 //! have waited a while, or when a query that takes long looks around (see [`Shared::relieve`]). Of the
 //! threads that rest, the one that worked last is woken, because its pages are warm.
+//!
+//! Lists do not get all threads ([`Shares`]): a query for a row by its key is not kept waiting by scans. Of the queries
+//! that may run, the one that came first is next.
 
 use std::{
     collections::VecDeque,
@@ -24,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     drivers::sql::{
         error::{from_sqlite, no_connection, shutting_down},
+        reach::{Reach, Shares},
         sqlite::connection::{NativeConnection, Place},
         statement::Row,
     },
@@ -65,6 +69,7 @@ pub(in crate::drivers::sql) enum Want {
 type Found = (Vec<Row>, bool);
 
 struct Query {
+    reach: Reach,
     sql: String,
     values: Vec<Value>,
     want: Want,
@@ -80,6 +85,7 @@ pub(in crate::drivers::sql) struct Readers {
 
 struct Shared {
     place: Place,
+    shares: Shares,
     state: Mutex<State>,
     /// Set when what still runs has to end.
     stop: AtomicBool,
@@ -87,14 +93,66 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    waiting: VecDeque<Query>,
+    waiting: Waiting,
+    /// How many of each kind are being answered: of lists, and of scans among them.
+    lists: usize,
+    scans: usize,
     /// The threads that rest, and how many do not.
     idle: Vec<Thread>,
     awake: usize,
     closed: bool,
 }
 
+/// The queries that wait, by how far they reach.
+#[derive(Default)]
+struct Waiting {
+    keys: VecDeque<Query>,
+    indexes: VecDeque<Query>,
+    scans: VecDeque<Query>,
+}
+
+impl Waiting {
+    fn len(&self) -> usize {
+        self.keys.len() + self.indexes.len() + self.scans.len()
+    }
+
+    fn of(&mut self, reach: Reach) -> &mut VecDeque<Query> {
+        match reach {
+            Reach::Key => &mut self.keys,
+            Reach::Index => &mut self.indexes,
+            Reach::Scan => &mut self.scans,
+        }
+    }
+}
+
 impl State {
+    /// The kinds of which another query may run, with the moment at which their first one came.
+    fn ready(&self, shares: Shares) -> impl Iterator<Item = (Instant, Reach)> {
+        let list = self.lists < shares.lists;
+        let scan = list && self.scans < shares.scans;
+        let first = |queue: &VecDeque<Query>, may_run: bool, reach| {
+            queue.front().filter(|_| may_run).map(|query| (query.since, reach))
+        };
+        let keys = first(&self.waiting.keys, true, Reach::Key);
+        let indexes = first(&self.waiting.indexes, list, Reach::Index);
+        keys.into_iter().chain(indexes).chain(first(&self.waiting.scans, scan, Reach::Scan))
+    }
+
+    /// The query that is next, which is being answered from here on.
+    fn next(&mut self, shares: Shares) -> Option<Query> {
+        let (_, reach) = self.ready(shares).min_by_key(|(since, _)| *since)?;
+        let query = self.waiting.of(reach).pop_front()?;
+        self.lists += usize::from(reach != Reach::Key);
+        self.scans += usize::from(reach == Reach::Scan);
+        Some(query)
+    }
+
+    /// A query was answered.
+    fn done(&mut self, reach: Reach) {
+        self.lists -= usize::from(reach != Reach::Key);
+        self.scans -= usize::from(reach == Reach::Scan);
+    }
+
     /// A thread to wake, if one rests.
     fn wake(&mut self) -> Option<Thread> {
         let thread = self.idle.pop()?;
@@ -110,7 +168,8 @@ impl Readers {
     /// The system gives no thread.
     pub(in crate::drivers::sql) fn start(place: Place, count: usize) -> std::io::Result<Self> {
         let state = State { awake: count, ..State::default() };
-        let shared = Arc::new(Shared { place, state: Mutex::new(state), stop: AtomicBool::new(false) });
+        let shares = Shares::of(count);
+        let shared = Arc::new(Shared { place, shares, state: Mutex::new(state), stop: AtomicBool::new(false) });
         let readers = Self { shared, threads: TaskTracker::new() };
         for _ in 0..count {
             let (shared, token) = (Arc::clone(&readers.shared), readers.threads.token());
@@ -123,10 +182,16 @@ impl Readers {
         Ok(readers)
     }
 
-    /// Runs a query.
-    pub(in crate::drivers::sql) async fn query(&self, sql: &str, values: Vec<Value>, want: Want) -> Result<Found> {
+    /// Runs a query that reaches so far.
+    pub(in crate::drivers::sql) async fn query(
+        &self,
+        reach: Reach,
+        sql: &str,
+        values: Vec<Value>,
+        want: Want,
+    ) -> Result<Found> {
         let (answer, answered) = oneshot::channel();
-        self.shared.put(Query { sql: sql.to_owned(), values, want, since: Instant::now(), answer })?;
+        self.shared.put(Query { reach, sql: sql.to_owned(), values, want, since: Instant::now(), answer })?;
         answered.await.map_err(|_| shutting_down())?
     }
 
@@ -158,11 +223,8 @@ impl Shared {
         }
         let is_behind = state.awake == 0
             || state.waiting.len() >= BACKLOG * state.awake
-            || state
-                .waiting
-                .front()
-                .is_some_and(|oldest| query.since.saturating_duration_since(oldest.since) > PATIENCE);
-        state.waiting.push_back(query);
+            || state.ready(self.shares).any(|(since, _)| query.since.saturating_duration_since(since) > PATIENCE);
+        state.waiting.of(query.reach).push_back(query);
         let woken = if is_behind { state.wake() } else { None };
         drop(state);
         if let Some(thread) = woken {
@@ -174,7 +236,7 @@ impl Shared {
     /// Wakes another thread if queries wait: called by one that is busy for longer.
     fn relieve(&self) {
         let mut state = self.state();
-        let woken = if state.waiting.is_empty() { None } else { state.wake() };
+        let woken = if state.ready(self.shares).next().is_none() { None } else { state.wake() };
         drop(state);
         if let Some(thread) = woken {
             thread.unpark();
@@ -191,18 +253,21 @@ impl Shared {
         }
     }
 
-    /// The next query, waited for; nothing when there will be no more.
-    fn take(&self) -> Option<Query> {
+    /// The next query, waited for, after one that reached so far; nothing when there will be no more.
+    fn take(&self, mut answered: Option<Reach>) -> Option<Query> {
         let me = thread::current();
         let mut looks = 0;
         loop {
             let mut state = self.state();
+            if let Some(reach) = answered.take() {
+                state.done(reach);
+            }
             // Woken by nobody, it still stands in the list.
             if let Some(at) = state.idle.iter().position(|thread| thread.id() == me.id()) {
                 state.idle.remove(at);
                 state.awake += 1;
             }
-            if let Some(query) = state.waiting.pop_front() {
+            if let Some(query) = state.next(self.shares) {
                 return Some(query);
             }
             if state.closed {
@@ -223,8 +288,9 @@ impl Shared {
     }
 
     fn serve(self: &Arc<Self>) {
-        let mut connection = None;
-        while let Some(query) = self.take() {
+        let (mut connection, mut answered) = (None, None);
+        while let Some(query) = self.take(answered) {
+            answered = Some(query.reach);
             if query.answer.is_closed() {
                 continue;
             }
