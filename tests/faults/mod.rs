@@ -11,5 +11,6 @@ mod chaos_writers;
 mod files;
 mod kill;
 mod lives;
+mod nodes;
 mod transactions;
 mod writers;

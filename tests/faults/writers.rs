@@ -24,6 +24,17 @@ pub(super) struct Writers {
 impl Writers {
     /// `count` writers, each with documents of its own in `collection`.
     pub(super) fn start(count: usize, client: &Client, collection: &'static str, book: &Arc<Book>) -> Self {
+        Self::named("w", count, client, collection, book)
+    }
+
+    /// The same, whose documents are called after `name`.
+    pub(super) fn named(
+        name: &'static str,
+        count: usize,
+        client: &Client,
+        collection: &'static str,
+        book: &Arc<Book>,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for number in 0..count {
@@ -31,7 +42,7 @@ impl Writers {
             tasks.spawn(async move {
                 let mut document = 0_usize;
                 while !stop.load(Ordering::Relaxed) {
-                    live(&client, collection, &book, &format!("w{number}-{document}"), document).await;
+                    live(&client, collection, &book, &format!("{name}{number}-{document}"), document).await;
                     document += 1;
                 }
             });

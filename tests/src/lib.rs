@@ -13,8 +13,11 @@
 pub mod chromium;
 pub mod client;
 pub mod environment;
+pub mod nodes;
 pub mod postgres;
+pub mod postgres_server;
 pub mod process;
+pub mod proxy;
 pub mod redis;
 pub mod server;
 pub mod smtp;

@@ -188,6 +188,16 @@ impl Server {
         child.wait().expect("a process of ours");
     }
 
+    /// Stops the process without ending it: its connections stay open, and nothing answers.
+    pub fn freeze(&self) {
+        signal(self.slot().as_ref().expect("a running server").id(), "STOP");
+    }
+
+    /// Lets a frozen process go on.
+    pub fn thaw(&self) {
+        signal(self.slot().as_ref().expect("a running server").id(), "CONT");
+    }
+
     /// `kill -TERM`, and waits until it has ended by itself.
     pub async fn stop(&self) -> ExitStatus {
         let id = self.slot().as_ref().expect("a running server").id();

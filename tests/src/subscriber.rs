@@ -143,13 +143,21 @@ impl Subscriber {
 
     /// As [`Subscriber::follow`], from the cursor `since` on.
     pub async fn follow_from(client: &Client, collection: &str, filter: Option<&str>, since: Option<&str>) -> Self {
+        Self::start(vec![client.clone()], collection, filter, since).await
+    }
+
+    /// Follows `collection` on the first of `clients`, and whenever the connection ends, on the next, from where it was.
+    pub async fn hopping(clients: Vec<Client>, collection: &str) -> Self {
+        Self::start(clients, collection, None, None).await
+    }
+
+    async fn start(clients: Vec<Client>, collection: &str, filter: Option<&str>, since: Option<&str>) -> Self {
         let seen = Arc::new(Mutex::new(Seen { cursor: since.map(str::to_owned), ..Seen::default() }));
         let task = tokio::spawn({
-            let (seen, client, collection, filter) =
-                (seen.clone(), client.clone(), collection.to_owned(), filter.map(str::to_owned));
+            let (seen, collection, filter) = (seen.clone(), collection.to_owned(), filter.map(str::to_owned));
             async move {
-                loop {
-                    connection(&seen, &client, &collection, filter.as_deref()).await;
+                for client in clients.iter().cycle() {
+                    connection(&seen, client, &collection, filter.as_deref()).await;
                     wait::pause(Duration::from_millis(50)).await;
                 }
             }

@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const RINGING: Duration = Duration::from_millis(500);
 /// How often a node says something to itself through Redis.
 const BEAT: Duration = Duration::from_secs(2);
-/// After how many beats that were sent and not heard the connection that listens is opened anew.
+/// After how many beats that were not heard the connections are opened anew.
 const UNHEARD: u32 = 3;
 /// How long it waits before it asks for its channels again.
 const AGAIN: Duration = Duration::from_millis(200);
@@ -64,7 +64,7 @@ struct Shared {
     pending: PendingRings,
     /// Whether the channels were asked for since the last connect.
     subscribed: AtomicBool,
-    /// Beats that Redis took since something was heard.
+    /// Beats since something was heard.
     unheard: AtomicU32,
     stop: CancellationToken,
 }
@@ -164,7 +164,7 @@ impl Shared {
             tokio::select! {
                 () = self.stop.cancelled() => break,
                 () = self.pending.some() => self.carry_rings().await,
-                _ = beat.tick() => self.beat().await,
+                _ = beat.tick() => self.beat(owned).await,
             }
         }
         if let Some(connection) = connection {
@@ -192,10 +192,24 @@ impl Shared {
         }
     }
 
-    async fn beat(&self) {
-        if self.is_open() && self.publish(self.own_channel(), String::new(), RINGING).await.is_ok() {
-            self.unheard.fetch_add(1, Ordering::Relaxed);
+    /// Says something to itself. A way that is cut somewhere answers neither with this nor with an error, so what is not
+    /// heard for long is connected to anew; fred's own watch passes over what is published.
+    async fn beat(&self, owned: bool) {
+        if !(self.publisher.is_connected() && self.subscriber.is_connected()) {
+            return;
         }
+        if self.unheard.fetch_add(1, Ordering::Relaxed) >= UNHEARD {
+            tracing::warn!("nothing is heard from Redis any more; connecting again");
+            self.unheard.store(0, Ordering::Relaxed);
+            self.subscribed.store(false, Ordering::Relaxed);
+            let clients = [Some(&self.subscriber), owned.then_some(&self.publisher)];
+            for client in clients.into_iter().flatten() {
+                let _ = timeout(GOODBYE, client.force_reconnection()).await;
+            }
+            return;
+        }
+        // What became of it is heard, or not.
+        let _ = self.publish(self.own_channel(), String::new(), RINGING).await;
     }
 
     /// Tells this process what the nodes say.
@@ -205,8 +219,6 @@ impl Shared {
         let connection = self.subscriber.connect();
         let mut warned = false;
         let mut ask: Option<Instant> = None;
-        let mut look = interval(BEAT);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
@@ -218,6 +230,7 @@ impl Shared {
                 },
                 Ok(_) = connects.recv() => {
                     self.subscribed.store(false, Ordering::Relaxed);
+                    self.unheard.store(0, Ordering::Relaxed);
                     ask = Some(Instant::now());
                 }
                 Ok((error, _)) = errors.recv() => if !warned {
@@ -230,7 +243,6 @@ impl Shared {
                         None => break,
                         Some(Ok(())) => {
                             ask = None;
-                            self.unheard.store(0, Ordering::Relaxed);
                             self.subscribed.store(true, Ordering::Relaxed);
                             if std::mem::take(&mut warned) {
                                 tracing::info!("Redis is connected");
@@ -242,12 +254,6 @@ impl Shared {
                         Some(Err(_)) => ask = self.subscriber.is_connected().then(|| Instant::now() + AGAIN),
                     }
                 }
-                _ = look.tick() => if self.unheard.load(Ordering::Relaxed) >= UNHEARD {
-                    tracing::warn!("nothing is heard from Redis any more; connecting again");
-                    self.unheard.store(0, Ordering::Relaxed);
-                    self.subscribed.store(false, Ordering::Relaxed);
-                    let _ = timeout(GOODBYE, self.subscriber.force_reconnection()).await;
-                },
             }
         }
         self.subscribed.store(false, Ordering::Relaxed);

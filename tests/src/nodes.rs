@@ -1,0 +1,81 @@
+//! Two example servers that are one installation: on one PostgreSQL, with or without a Redis between them.
+
+use crate::{
+    client::Client,
+    postgres::{MASTER_KEY, TestDatabase},
+    postgres_server::PostgresServer,
+    proxy::Proxy,
+    redis::Redis,
+    server::Server,
+};
+
+/// What goes between the nodes beside the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Between {
+    /// A Redis of the test's own.
+    Redis,
+    /// The database alone.
+    Postgres,
+}
+
+/// Two running nodes, and what they stand on.
+#[derive(Debug)]
+pub struct Nodes {
+    /// One node.
+    pub one: Server,
+    /// The other.
+    pub other: Server,
+    /// The Redis between them, if there is one.
+    pub redis: Option<Redis>,
+    /// The way to that Redis, which can be cut.
+    pub way: Option<Proxy>,
+    /// The PostgreSQL that they have for themselves, if they do.
+    pub postgres: Option<PostgresServer>,
+    _database: Option<TestDatabase>,
+}
+
+impl Nodes {
+    /// Two nodes on a database of their own in the PostgreSQL of all tests.
+    pub async fn started(between: Between) -> Self {
+        let database = TestDatabase::migrated().await;
+        let mut nodes = Self::on(database.url(), between).await;
+        nodes._database = Some(database);
+        nodes
+    }
+
+    /// Two nodes on a PostgreSQL that may be killed.
+    pub async fn on_own_postgres(between: Between) -> Self {
+        let postgres = PostgresServer::started().await;
+        let mut nodes = Self::on(postgres.url(), between).await;
+        nodes.postgres = Some(postgres);
+        nodes
+    }
+
+    async fn on(database: String, between: Between) -> Self {
+        let (mut redis, mut way) = (None, None);
+        if between == Between::Redis {
+            let started = Redis::started().await;
+            way = Some(Proxy::to(started.address()).await);
+            redis = Some(started);
+        }
+        let server = || {
+            let server = Server::prepare("server", None)
+                .with("DATABASE_URL", database.clone())
+                .with("UNIVERSAL_MASTER_KEY", MASTER_KEY)
+                .with("UNIVERSAL_DATABASE_CONNECTIONS", "8");
+            match &way {
+                Some(way) => server.with("REDIS_URL", format!("redis://{}", way.address())),
+                None => server,
+            }
+        };
+        let (one, other) = tokio::join!(server().started(), server().started());
+        Self { one, other, redis, way, postgres: None, _database: None }
+    }
+
+    /// The same user on each node.
+    pub async fn someone(&self) -> (Client, Client) {
+        let client = self.one.client().someone().await;
+        let other = self.other.client().with_token(client.token());
+        (client, other)
+    }
+}
