@@ -4,12 +4,18 @@
 //! [`feed::Feed`] is that record, numbered without gaps per tenant; the [`bus::Bus`] only says that
 //! there is something new. A [`subscription::Subscription`] pulls: it holds no queue, so a reader
 //! that is slow costs no memory and is caught up from the feed when it comes back.
+//!
+//! [`channel::Channels`] are beside it: messages that nobody keeps, and who is there to hear them. The
+//! [`broadcast::Broadcaster`] carries both between nodes.
 
 pub mod broadcast;
 pub mod bus;
 pub mod change;
+pub mod channel;
+pub mod channel_rule;
 pub mod consumer;
 pub mod feed;
+pub mod payload;
 pub mod service;
 pub mod subscription;
 pub mod typed;
@@ -17,8 +23,11 @@ pub mod typed;
 pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
 pub use change::{Change, Operation};
+pub use channel::{ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
+pub use channel_rule::{ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings};
 pub use consumer::{Committed, Consumer, Positions};
 pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
+pub use payload::{EventName, Payload};
 pub use service::Realtime;
 pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};
 pub use typed::{TypedChange, TypedEvent, TypedSubscription};
