@@ -16,6 +16,7 @@ use crate::{
         sql::{
             auth::SqlAuth,
             catalog::SqlCatalog,
+            channels::SqlChannelRules,
             collections::{Hooks, SqlCollections, SqlConfigurations},
             connection::{Database, Signals},
             consumers::SqlPositions,
@@ -26,6 +27,7 @@ use crate::{
         },
     },
     engine::{
+        channels::{ChannelHub, ChannelOptions},
         consumer,
         hub::Hub,
         indexer,
@@ -36,7 +38,7 @@ use crate::{
     error::{Error, Result},
     hooks::{AfterHook, BeforeHook, HostHooks, Lender},
     jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
-    realtime::{Bus, Committed, Feed, Positions},
+    realtime::{Broadcaster, Bus, ChannelRules, Committed, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
@@ -250,7 +252,8 @@ impl Builder {
     /// # Errors
     /// `Invalid` for settings that do not fit together; `Unavailable` if a part cannot be reached.
     pub async fn build(mut self) -> Result<Backend> {
-        let bus: Arc<dyn Bus> = Arc::new(LocalBus::new());
+        let local = Arc::new(LocalBus::new());
+        let (bus, broadcaster): (Arc<dyn Bus>, Arc<dyn Broadcaster>) = (Arc::clone(&local) as _, local);
         let (database, shown) = self.database(Signals::new(Arc::clone(&bus))).await?;
         let master = self.master_key(database.dialect()).await?;
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -280,6 +283,11 @@ impl Builder {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));
         }
 
+        let channel_rules: Arc<dyn ChannelRules> = Arc::new(SqlChannelRules::new(database.clone()));
+        let ways = (broadcaster, Arc::clone(&channel_rules));
+        let clock = Arc::clone(&self.clock);
+        let channels = Arc::new(ChannelHub::start(ways, clock, ChannelOptions::new(), &tasks, stop.clone())?);
+
         let (store, files) = self.blob_store().await?;
         let signer = Signer::new(&master);
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
@@ -307,6 +315,8 @@ impl Builder {
                 storage,
                 jobs,
                 realtime,
+                channels,
+                channel_rules,
                 feed,
                 sweep,
                 maintenance,

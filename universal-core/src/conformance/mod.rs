@@ -5,6 +5,7 @@ mod expect;
 
 pub mod auth;
 pub mod case;
+pub mod channels;
 pub mod collections;
 pub mod explain;
 pub mod indexes;

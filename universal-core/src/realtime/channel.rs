@@ -241,6 +241,8 @@ pub trait Speak: Send + Sync + fmt::Debug {
     async fn set_presence(&self, state: Option<Payload>) -> Result<()>;
     /// Goes on as the same user with other rights.
     async fn become_caller(&self, caller: Caller) -> Result<()>;
+    /// Leaves.
+    fn leave(&self);
 }
 
 /// One who has joined a channel. Dropping it leaves. A queue of 256 KiB waits for a listener that is slow; what does
@@ -308,7 +310,9 @@ impl Joined {
     }
 
     /// Leaves the channel; as dropping does.
-    pub fn leave(self) {}
+    pub fn leave(self) {
+        self.speaker.leave();
+    }
 }
 
 impl Speaker {
@@ -346,5 +350,10 @@ impl Speaker {
     /// `Unauthenticated` and `Forbidden` `channel-forbidden` if they do not allow it to be there: it has left then.
     pub async fn become_caller(&self, caller: Caller) -> Result<()> {
         self.0.become_caller(caller).await
+    }
+
+    /// Leaves the channel, as dropping the [`Joined`] does.
+    pub fn leave(&self) {
+        self.0.leave();
     }
 }

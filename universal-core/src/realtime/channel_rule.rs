@@ -152,7 +152,7 @@ pub struct ChannelInfo {
     pub pattern: ChannelPattern,
     /// Its settings.
     pub settings: ChannelSettings,
-    /// How often they were set; a later setting may demand it.
+    /// Their version, another after every change; a later setting may demand it.
     pub version: i64,
 }
 

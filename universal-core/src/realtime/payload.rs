@@ -46,9 +46,12 @@ impl Payload {
         Self::parse(&text)
     }
 
-    /// What another node printed.
-    pub(crate) fn trusted(raw: &RawValue) -> Self {
-        Self(raw.get().into())
+    /// For implementations: what another node printed. It was checked there.
+    ///
+    /// # Errors
+    /// Of the format.
+    pub fn deserialize_trusted<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(raw.get().into()))
     }
 
     /// The JSON text.
@@ -81,6 +84,13 @@ impl Payload {
 fn too_large() -> Error {
     let message = format!("a message of a channel has {MAX_MESSAGE} bytes at most");
     Error::new(ErrorKind::TooLarge, "message-too-large", message)
+}
+
+/// As the value that it is, within other JSON.
+impl Serialize for Payload {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_str::<&RawValue>(&self.0).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
 }
 
 impl fmt::Debug for Payload {
