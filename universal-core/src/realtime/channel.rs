@@ -227,7 +227,7 @@ pub enum ChannelEvent {
 
 /// For implementations: what one who joined hears.
 #[async_trait]
-pub trait Listen: Send + fmt::Debug {
+pub trait Listen: Send + Sync + fmt::Debug {
     /// The next event. Dropping the future loses nothing.
     async fn next(&mut self) -> Result<ChannelEvent>;
 }
