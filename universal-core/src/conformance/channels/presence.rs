@@ -198,8 +198,8 @@ async fn the_members_of_a_dead_node_leave(on: Fixture) -> Result<(), String> {
     roll.until(&mut watcher, &["1", "2"]).await?;
     (on.cut)();
     roll.until(&mut watcher, &["1"]).await?;
-    // It did not leave: nobody said so.
-    check(dead.send("e", &1).await.is_ok() || dead.send("e", &1).await.is_err(), "it knows nothing of it")?;
+    // Nobody said that it left: it is there to this moment.
+    drop(dead);
     drop(alive);
     roll.until(&mut watcher, &[]).await
 }

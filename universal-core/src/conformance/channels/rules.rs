@@ -130,6 +130,8 @@ async fn a_change_of_rules_ends_who_may_no_longer_be_there(on: Fixture) -> Resul
     for node in [&on.one, &on.two] {
         seen.push(appear(node, &channel, 1).await?);
     }
+    let mut roll = super::fixture::Roll::default();
+    roll.until(&mut staff, &["1", "1"]).await?;
     let rules = ChannelSettings::new().with_join("'staff' in caller.roles").with_send("true");
     on.one.configure(&admin(), &pattern, rules, None).await.map_err(failed)?;
     for joined in &mut seen {
@@ -138,7 +140,6 @@ async fn a_change_of_rules_ends_who_may_no_longer_be_there(on: Fixture) -> Resul
         refused(joined.send("e", &1).await, ErrorKind::Forbidden, "channel-forbidden")?;
     }
     // Who may stay sees them leave.
-    let mut roll = super::fixture::Roll::default();
     roll.until(&mut staff, &[]).await?;
     settled(|| async { staff.send("e", &1).await.is_ok() }).await
 }

@@ -93,8 +93,12 @@ impl Room {
             None => state.remove(key),
             Some(mut member) => {
                 match state.outgoing.members.get(key) {
-                    Some(before) if *before == member => return Ok(()),
-                    Some(before) => member.since = before.since,
+                    Some(before) => {
+                        member.since = before.since;
+                        if *before == member {
+                            return Ok(());
+                        }
+                    }
                     None => state.has_place()?,
                 }
                 state.put(member);
@@ -278,5 +282,72 @@ impl State {
             members.into()
         });
         Arc::clone(everybody)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, engine::channels::frame::Shown, realtime::payload::Payload};
+
+    fn room() -> Room {
+        let (tenant, channel) = (TenantId::default_tenant(), ChannelName::new("room:1").unwrap());
+        Room::new(tenant, channel, 1, ChannelOptions::new())
+    }
+
+    fn member(key: &str) -> Member {
+        Member::new(key.into(), None, Payload::of(&1).unwrap(), Timestamp::from_micros(0))
+    }
+
+    fn changed(version: u64) -> Said {
+        Said::Changed { version, put: vec![Shown::from(&member("theirs"))], gone: Vec::new() }
+    }
+
+    fn count(room: &Room) -> usize {
+        room.state().everybody().len()
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_silent_for_thirty_seconds_is_dead() {
+        let (room, start) = (room(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        assert!(!room.hear("me", "them", changed(1), later(0)));
+        room.expire(later(29));
+        assert_eq!(count(&room), 1);
+        assert!(!room.hear("me", "them", Said::Beat { version: 1 }, later(29)));
+        room.expire(later(58));
+        assert_eq!(count(&room), 1);
+        room.expire(later(59));
+        assert_eq!(count(&room), 0);
+        assert!(room.hear("me", "them", Said::Beat { version: 1 }, later(60)), "it lives: it is asked who is there");
+        let said = room.outgoing(later(60));
+        assert!(said.iter().any(|said| matches!(said, Said::Ask { .. })), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn a_heartbeat_comes_every_ten_seconds_while_somebody_is_here() {
+        let (room, start) = (room(), Instant::now());
+        let beats = |room: &Room, second: u64| {
+            let said = room.outgoing(start + Duration::from_secs(second));
+            said.iter().filter(|said| matches!(said, Said::Beat { .. })).count()
+        };
+        assert_eq!((0..60).map(|second| beats(&room, second)).sum::<usize>(), 0, "nobody is here");
+        room.state().put(member("mine"));
+        assert_eq!((60..120).map(|second| beats(&room, second)).sum::<usize>(), 6);
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_answered_and_a_farewell_takes_the_members() {
+        let (room, now) = (room(), Instant::now());
+        assert!(room.hear("me", "them", Said::Ask { of: None }, now));
+        assert!(!room.outgoing(now).iter().any(|said| matches!(said, Said::All { .. })), "nobody is here");
+        room.state().put(member("mine"));
+        assert!(room.hear("me", "them", Said::Ask { of: Some("me".into()) }, now));
+        let said = room.outgoing(now);
+        assert!(said.iter().any(|said| matches!(said, Said::All { members, .. } if members.len() == 1)), "{said:?}");
+        room.hear("me", "them", changed(1), now);
+        assert_eq!(count(&room), 2);
+        room.hear("me", "them", Said::Bye, now);
+        assert_eq!(count(&room), 1);
     }
 }
