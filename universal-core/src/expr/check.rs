@@ -109,9 +109,8 @@ pub(super) fn resolve(root: Name, path: Vec<Follow>, scope: Scope) -> Result<Pla
     let position = root.position;
     if let Some(known) = Root::of(&root.text, scope) {
         // The id is there before the document is.
-        let id = known == Root::Doc
-            && scope != Scope::ChannelRule
-            && matches!(path.as_slice(), [name] if name.is("id"));
+        let id =
+            known == Root::Doc && scope != Scope::ChannelRule && matches!(path.as_slice(), [name] if name.is("id"));
         if !scope.has(known) && !id {
             return Err(scope.invalid(position, scope.lacks(&root.text)));
         }

@@ -256,10 +256,8 @@ fn matches(rule: &Expression, caller: &Caller, channel: &ChannelName, now: Times
     let mut facts = Map::new();
     facts.insert("name".to_owned(), channel.as_str().into());
     facts.insert("segments".to_owned(), segments.into());
-    let environment = Environment::without_document("")
-        .with_channel(&facts)
-        .with_caller(CallerFacts::of(caller))
-        .with_now(now);
+    let environment =
+        Environment::without_document("").with_channel(&facts).with_caller(CallerFacts::of(caller)).with_now(now);
     rule.matches(&environment)
 }
 
@@ -368,9 +366,6 @@ mod tests {
         }
         assert_eq!(may(&user, &format!("user:{id}0"), Join), Err("channel-forbidden"));
         assert_eq!(may(&Caller::system(tenant), "elsewhere", Send), Ok(()));
-        assert_eq!(
-            ChannelSettings::new().with_send("doc.x == 1").check().unwrap_err().field(),
-            Some("/rules/send")
-        );
+        assert_eq!(ChannelSettings::new().with_send("doc.x == 1").check().unwrap_err().field(), Some("/rules/send"));
     }
 }

@@ -160,11 +160,6 @@ mod tests {
         let long = "x".repeat(MAX_MESSAGE);
         assert_eq!(Payload::of(&long).unwrap_err().code(), "message-too-large");
         assert_eq!(Payload::of(&long[2..]).unwrap().as_str().len(), MAX_MESSAGE);
-        // A short text may have a long canonical form.
-        let numbers = vec!["1e300"; 10_000].join(",");
-        assert_eq!(Payload::parse(format!("[{numbers}]").as_bytes()).map(|_| ()).is_err(), {
-            value_to_text(&serde_json::json!(vec![1e300; 10_000])).len() > MAX_MESSAGE
-        });
         let state = Payload::of(&long[..MAX_STATE]).unwrap();
         assert_eq!(state.check_state().unwrap_err().code(), "presence-too-large");
     }

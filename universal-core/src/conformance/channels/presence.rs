@@ -57,7 +57,8 @@ async fn the_first_event_names_the_members(on: Fixture) -> Result<(), String> {
         match next(joined).await? {
             ChannelEvent::Sync(members) => {
                 check_eq(&members.len(), &count)?;
-                let ann = members.iter().find(|member| member.user.as_ref() == caller.user_id()).ok_or("Ann is there")?;
+                let ann =
+                    members.iter().find(|member| member.user.as_ref() == caller.user_id()).ok_or("Ann is there")?;
                 check_eq(&ann.state.as_str(), &r#"{"name":"Ann"}"#)?;
             }
             other => return Err(format!("{other:?} came first")),

@@ -21,7 +21,9 @@ use crate::{
     },
     error::{Error, ErrorKind, Result},
     id::TenantId,
-    realtime::channel_rule::{ChannelInfo, ChannelPattern, ChannelRuleSet, ChannelRules, ChannelSettings, MAX_PATTERNS},
+    realtime::channel_rule::{
+        ChannelInfo, ChannelPattern, ChannelRuleSet, ChannelRules, ChannelSettings, MAX_PATTERNS,
+    },
 };
 
 /// Of how many tenants the rules are kept in memory.

@@ -191,12 +191,15 @@ mod tests {
         let all: Vec<_> = said.iter().filter(|said| matches!(said, Said::All { .. })).collect();
         assert!(all.len() > 5 && said.len() > 2 * 5);
         for said in &said {
-            let text = super::super::frame::Frame::new("0123456789abcdef", match said {
-                Said::All { version, part, parts, members } => {
-                    Said::All { version: *version, part: *part, parts: *parts, members: members.clone() }
-                }
-                _ => continue,
-            });
+            let text = super::super::frame::Frame::new(
+                "0123456789abcdef",
+                match said {
+                    Said::All { version, part, parts, members } => {
+                        Said::All { version: *version, part: *part, parts: *parts, members: members.clone() }
+                    }
+                    _ => continue,
+                },
+            );
             assert!(text.to_text().unwrap().len() < crate::realtime::broadcast::MAX_PAYLOAD);
         }
         outgoing.answer(now, pause);

@@ -4,7 +4,8 @@ use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
-    auth, channels, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine, storage,
+    auth, channels, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine,
+    storage,
 };
 
 /// All steps, oldest first.
