@@ -115,6 +115,7 @@ impl Program {
             .and_then(|()| writeln!(out, "  database  {}", summary.database))
             .and_then(|()| writeln!(out, "  files     {}", summary.files))
             .and_then(|()| writeln!(out, "  mail      {}", summary.mail))
+            .and_then(|()| writeln!(out, "  nodes     {}", summary.bus))
             .and_then(|()| writeln!(out, "  stop with Ctrl-C"))
             .map_err(Failure::Io)
     }

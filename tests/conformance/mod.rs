@@ -1,6 +1,7 @@
 //! Every contract's suite on every implementation that is here.
 
 mod auth;
+mod bus;
 mod channels;
 mod collections;
 mod indexes;

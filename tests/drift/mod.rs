@@ -3,6 +3,7 @@
 mod drawn;
 mod hidden;
 mod hostile;
+mod mirrors;
 mod player;
 mod sequences;
 mod worst_filters;

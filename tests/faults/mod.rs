@@ -1,6 +1,7 @@
 //! What a crash may take: nothing that was acknowledged.
 
 mod book;
+mod bus;
 mod chaos;
 mod chaos_chain;
 mod chaos_full;

@@ -10,3 +10,4 @@ mod pages;
 mod readme;
 mod todo;
 mod transfer;
+mod watching;

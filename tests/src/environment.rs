@@ -11,6 +11,20 @@ pub fn required(variable: &str) -> String {
     }
 }
 
+/// The program at the path in `variable`, or the first of `names` that is on the `PATH`.
+#[must_use]
+pub fn program(variable: &str, names: &[&str]) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
+        return path.into();
+    }
+    let folders: Vec<_> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let found =
+        names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()));
+    found.unwrap_or_else(|| {
+        panic!("{} is not on the PATH: install it, or set {variable} to its path", names.join(" or "))
+    })
+}
+
 /// The root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {

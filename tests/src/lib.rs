@@ -14,6 +14,8 @@ pub mod chromium;
 pub mod client;
 pub mod environment;
 pub mod postgres;
+pub mod process;
+pub mod redis;
 pub mod server;
 pub mod smtp;
 pub mod sse;

@@ -16,6 +16,7 @@ use crate::{
     client::Client,
     environment::example,
     postgres::{MASTER_KEY, TestDatabase},
+    process::signal,
     wait,
 };
 
@@ -190,8 +191,7 @@ impl Server {
     /// `kill -TERM`, and waits until it has ended by itself.
     pub async fn stop(&self) -> ExitStatus {
         let id = self.slot().as_ref().expect("a running server").id();
-        let sent = Command::new("kill").arg("-TERM").arg(id.to_string()).status().expect("the kill command");
-        assert!(sent.success(), "the server ended before it was told to");
+        signal(id, "TERM");
         let status = wait::until_some("the server to stop", Duration::from_secs(40), || async { self.exited() }).await;
         self.slot().take();
         status

@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     id::{CollectionName, TenantId},
     jobs::Jobs,
-    realtime::{ChannelRules, Channels, Feed, Realtime},
+    realtime::{Broadcaster, Bus, ChannelRules, Channels, Feed, Realtime},
     settings::Settings,
     storage::{Storage, Sweep},
     transaction::Transaction,
@@ -58,6 +58,7 @@ pub(crate) struct Parts {
     pub(crate) channel_rules: Arc<dyn ChannelRules>,
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
+    pub(crate) nodes: Nodes,
     pub(crate) sweep: Arc<dyn Sweep>,
     pub(crate) maintenance: Arc<dyn Maintenance>,
     pub(crate) answers: Arc<dyn KeptAnswers>,
@@ -65,6 +66,20 @@ pub(crate) struct Parts {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) summary: Summary,
+}
+
+/// The way between the nodes of an installation, as the two ports that it has.
+#[derive(Clone, Debug)]
+pub(crate) struct Nodes {
+    pub(crate) bus: Arc<dyn Bus>,
+    pub(crate) broadcaster: Arc<dyn Broadcaster>,
+}
+
+impl Nodes {
+    /// Both ports of one implementation.
+    pub(crate) fn of<B: Bus + Broadcaster + 'static>(both: Arc<B>) -> Self {
+        Self { bus: Arc::clone(&both) as _, broadcaster: both }
+    }
 }
 
 /// What a backend stands on, in words for a person.
@@ -77,6 +92,8 @@ pub struct Summary {
     pub files: String,
     /// How mails go out, if they do.
     pub mail: String,
+    /// What carries hints and messages between nodes.
+    pub bus: String,
 }
 
 impl Backend {
@@ -152,6 +169,18 @@ impl Backend {
     #[must_use]
     pub fn feed(&self) -> &Arc<dyn Feed> {
         &self.parts.feed
+    }
+
+    /// What says to every node that a feed grew; the backend rings it by itself.
+    #[must_use]
+    pub fn bus(&self) -> &Arc<dyn Bus> {
+        &self.parts.nodes.bus
+    }
+
+    /// What carries short-lived messages to every node.
+    #[must_use]
+    pub fn broadcaster(&self) -> &Arc<dyn Broadcaster> {
+        &self.parts.nodes.broadcaster
     }
 
     /// What deletes bytes that no file needs; the backend runs it every few minutes by itself.

@@ -1,4 +1,7 @@
-//! From settings and lent parts to a backend. The one file that names drivers.
+//! From settings and lent parts to a backend. The one place that names drivers.
+
+mod mail;
+mod nodes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,15 +33,13 @@ use crate::{
         channels::{ChannelHub, ChannelOptions},
         consumer,
         hub::Hub,
-        indexer,
-        local::LocalBus,
-        relay, upkeep,
+        indexer, relay, upkeep,
         worker::{WorkerOptions, Workers},
     },
     error::{Error, Result},
     hooks::{AfterHook, BeforeHook, HostHooks, Lender},
-    jobs::{Functions, Mailer, Queue, QueuedJobs, register_send_email},
-    realtime::{Broadcaster, Bus, ChannelRules, Committed, Feed, Positions},
+    jobs::{Functions, Mailer, Queue, QueuedJobs},
+    realtime::{ChannelRules, Committed, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
@@ -55,6 +56,8 @@ pub struct Builder {
     auth: Option<AuthOptions>,
     #[cfg(feature = "postgres")]
     connection: Option<sea_orm::DatabaseConnection>,
+    #[cfg(feature = "redis")]
+    redis_client: Option<fred::clients::Client>,
     master_key: Option<MasterKey>,
     transaction_limit: Duration,
     functions: Functions,
@@ -73,6 +76,8 @@ impl Builder {
             auth: None,
             #[cfg(feature = "postgres")]
             connection: None,
+            #[cfg(feature = "redis")]
+            redis_client: None,
             master_key: None,
             transaction_limit: Duration::from_secs(5),
             functions: Functions::default(),
@@ -252,11 +257,15 @@ impl Builder {
     /// # Errors
     /// `Invalid` for settings that do not fit together; `Unavailable` if a part cannot be reached.
     pub async fn build(mut self) -> Result<Backend> {
-        let local = Arc::new(LocalBus::new());
-        let (bus, broadcaster): (Arc<dyn Bus>, Arc<dyn Broadcaster>) = (Arc::clone(&local) as _, local);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        // What has been started ends if something after it fails.
+        let started = stop.clone().drop_guard();
+        let way = self.way(&tasks, &stop)?;
+        let bus = Arc::clone(&way.nodes.bus);
         let (database, shown) = self.database(Signals::new(Arc::clone(&bus))).await?;
         let master = self.master_key(database.dialect()).await?;
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        #[cfg(feature = "postgres")]
+        way.start(&database, &tasks, &stop);
 
         let options = self.auth.take().unwrap_or_default();
         let keys = Arc::new(AuthKeys::derive(&master)?);
@@ -276,15 +285,16 @@ impl Builder {
         tasks.spawn(indexer::run(Arc::new(collections.words_builder()), stop.clone()));
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
-        let hub = Hub::new(Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus), stop.clone())
-            .with_configurations(Arc::new(configurations), Arc::clone(&self.clock));
+        let ports = (Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus));
+        let hub = Hub::configured(ports, Arc::new(configurations), Arc::clone(&self.clock), stop.clone())
+            .with_collections(Arc::clone(&collections) as _);
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));
         }
 
         let channel_rules: Arc<dyn ChannelRules> = Arc::new(SqlChannelRules::new(database.clone()));
-        let ways = (broadcaster, Arc::clone(&channel_rules));
+        let ways = (Arc::clone(&way.nodes.broadcaster), Arc::clone(&channel_rules));
         let clock = Arc::clone(&self.clock);
         let channels = Arc::new(ChannelHub::start(ways, clock, ChannelOptions::new(), &tasks, stop.clone())?);
 
@@ -302,7 +312,7 @@ impl Builder {
         let workers = self.start_workers(&queue, &functions)?;
         let jobs = Arc::new(QueuedJobs::new(queue, functions));
 
-        let summary = Summary { database: shown, files, mail };
+        let summary = Summary { database: shown, files, mail, bus: way.shown };
         let workers = tokio::sync::Mutex::new(workers);
         let (storage, realtime): (Arc<dyn Storage>, _) = (storage, Arc::new(hub));
         let positions: Arc<dyn Positions> = Arc::new(SqlPositions::new(database.clone()));
@@ -318,6 +328,7 @@ impl Builder {
                 channels,
                 channel_rules,
                 feed,
+                nodes: way.nodes,
                 sweep,
                 maintenance,
                 answers,
@@ -328,6 +339,7 @@ impl Builder {
                 summary,
             }),
         };
+        started.disarm();
         lender.lend(&backend);
         self.start_consumers(&backend, &lender, &ports).await?;
         Ok(backend)
@@ -369,37 +381,6 @@ impl Builder {
         }
     }
 
-    fn functions(&mut self) -> Result<(Functions, String)> {
-        let (mailer, shown) = match self.mailer.take() {
-            Some(mailer) => (Some(mailer), "the host's mailer"),
-            None => self.smtp()?,
-        };
-        let mut functions = Functions::builder().extend(&self.functions);
-        if let Some(mailer) = mailer {
-            functions = register_send_email(functions, mailer);
-        }
-        Ok((functions.build()?, shown.to_owned()))
-    }
-
-    #[cfg(feature = "smtp")]
-    fn smtp(&self) -> Result<(Option<Arc<dyn Mailer>>, &'static str)> {
-        use crate::drivers::smtp::{SmtpMailer, SmtpSettings};
-        let Some(url) = &self.settings.smtp_url else { return Ok((None, "none")) };
-        let Some(from) = &self.settings.mail_from else {
-            return Err(invalid("mail_from", "mails need a sender: set UNIVERSAL_MAIL_FROM"));
-        };
-        let settings = SmtpSettings::from_url(url, from)?;
-        Ok((Some(Arc::new(SmtpMailer::new(&settings)?)), "SMTP"))
-    }
-
-    #[cfg(not(feature = "smtp"))]
-    fn smtp(&self) -> Result<(Option<Arc<dyn Mailer>>, &'static str)> {
-        match &self.settings.smtp_url {
-            None => Ok((None, "none")),
-            Some(_) => Err(invalid("smtp_url", "this program was built without the feature `smtp`")),
-        }
-    }
-
     fn start_workers(&self, queue: &Arc<dyn Queue>, functions: &Functions) -> Result<Option<Workers>> {
         let options = match &self.workers {
             Some(options) => *options,
@@ -420,11 +401,15 @@ impl Builder {
             let database = Database::lent_postgres(connection, &options, signals).await?;
             return Ok((database, "PostgreSQL, on the host's pool".to_owned()));
         }
-        let url = self.settings.database_url.as_ref().map_or("", |url| url.expose_secret());
-        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+        if self.names_postgres() {
             return self.postgres(&options, signals).await;
         }
         self.sqlite(&options, signals).await
+    }
+
+    fn names_postgres(&self) -> bool {
+        let url = self.settings.database_url.as_ref().map_or("", |url| url.expose_secret());
+        url.starts_with("postgres:") || url.starts_with("postgresql:")
     }
 
     #[cfg(feature = "postgres")]

@@ -40,6 +40,7 @@
 //! | `sqlite` (default) | the embedded database |
 //! | `fs` (default) | files on the local disk |
 //! | `postgres` | PostgreSQL, for many processes on one database |
+//! | `redis` | Redis as the way between several processes, instead of PostgreSQL |
 //! | `smtp` | mail by SMTP, and the function `send_email` |
 //! | `testing` | the conformance suites, for implementations of a host's own |
 

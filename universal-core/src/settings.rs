@@ -40,6 +40,12 @@ pub struct Settings {
     /// Whether documents may be created in collections that nobody has configured.
     /// `UNIVERSAL_UNDECLARED_COLLECTIONS`: `allow` or `deny`.
     pub undeclared_collections: Undeclared,
+    /// `redis://user:password@host:port/database`, `rediss://…` for TLS: the way between several nodes. Without it
+    /// PostgreSQL is that way. `REDIS_URL` or `UNIVERSAL_REDIS_URL`.
+    pub redis_url: Option<SecretString>,
+    /// What the names of our channels in Redis begin with; the same on every node of an installation.
+    /// `UNIVERSAL_REDIS_PREFIX`; `universal`.
+    pub redis_prefix: String,
     /// `smtp://user:password@host:port`, `smtps://…` for TLS from the start. `UNIVERSAL_SMTP_URL`.
     pub smtp_url: Option<SecretString>,
     /// The sender of mails. `UNIVERSAL_MAIL_FROM`.
@@ -88,6 +94,8 @@ impl Default for Settings {
             sqlite_synchronous: Synchronous::Full,
             database_connections: 16,
             undeclared_collections: Undeclared::Allow,
+            redis_url: None,
+            redis_prefix: "universal".to_owned(),
             smtp_url: None,
             mail_from: None,
             admin_email: None,
@@ -127,7 +135,9 @@ impl Settings {
     /// # Errors
     /// As [`from_env`](Self::from_env).
     pub fn from_vars(vars: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
-        let vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        let mut vars: Vec<_> = vars.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+        // `UNIVERSAL_REDIS_URL` comes after `REDIS_URL`, which other programs read too, and stands over it.
+        vars.sort();
         let file = vars.iter().find(|(name, _)| name == "UNIVERSAL_CONFIG");
         let mut settings = match file {
             Some((_, path)) => Self::from_toml(
@@ -151,6 +161,8 @@ impl Settings {
             "UNIVERSAL_MASTER_KEY" => self.master_key = Some(value.into()),
             "UNIVERSAL_PUBLIC_URL" => self.public_url = Some(value),
             "UNIVERSAL_DATABASE_CONNECTIONS" => self.database_connections = number(name, &value)?,
+            "REDIS_URL" | "UNIVERSAL_REDIS_URL" => self.redis_url = Some(value.into()),
+            "UNIVERSAL_REDIS_PREFIX" => self.redis_prefix = value,
             "UNIVERSAL_SMTP_URL" => self.smtp_url = Some(value.into()),
             "UNIVERSAL_MAIL_FROM" => self.mail_from = Some(value),
             "UNIVERSAL_ADMIN_EMAIL" => self.admin_email = Some(value),
@@ -183,6 +195,11 @@ impl Settings {
         if !(1..=200).contains(&self.database_connections) {
             return Err(Error::invalid("invalid-settings", "database_connections is a number from 1 to 200")
                 .with_field("database_connections"));
+        }
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-' | b'.');
+        if !(1..=64).contains(&self.redis_prefix.len()) || !self.redis_prefix.bytes().all(word) {
+            let message = "redis_prefix is 1 to 64 of letters, digits, ':', '_', '-' and '.'";
+            return Err(Error::invalid("invalid-settings", message).with_field("redis_prefix"));
         }
         if let Some(url) = &self.public_url
             && !(url.starts_with("http://") || url.starts_with("https://"))

@@ -16,6 +16,7 @@
 //!     .auth(Arc::clone(backend.auth()))
 //!     .collections(Arc::clone(backend.collections()))
 //!     .realtime(Arc::clone(backend.realtime()))
+//!     .channels(Arc::clone(backend.channels()))
 //!     .storage(Arc::clone(backend.storage()))
 //!     .jobs(Arc::clone(backend.jobs()))
 //!     .build()?;
@@ -34,6 +35,7 @@
 //! | feature | brings |
 //! |---|---|
 //! | `websocket` (default) | `GET /realtime` |
+//! | `socketio` | `/socket.io/` |
 //! | `serve` | the listener with limits |
 
 #![deny(missing_docs)]
@@ -41,6 +43,7 @@
 
 pub mod api;
 pub mod body;
+mod connections;
 mod context;
 mod error;
 mod extract;
@@ -58,7 +61,6 @@ pub mod service;
 mod state;
 #[cfg(test)]
 mod tests;
-mod tickets;
 
 pub use api::{Api, ApiBuilder};
 pub use lent::{Authenticator, MetricsSource, ReadyCheck};

@@ -18,6 +18,8 @@ pub struct Limits {
     pub handling: Duration,
     /// How long a body may stay silent before the request is refused: 15 s.
     pub body_idle: Duration,
+    /// Open realtime connections of one user: 100. Those of one address are limited by the listener.
+    pub connections_per_user: usize,
     /// Subscriptions of one realtime connection: 100.
     pub subscriptions: usize,
     /// Frames a second from a WebSocket client, with a burst of three seconds' worth: 20.
@@ -44,6 +46,7 @@ impl Default for Limits {
             import_body: None,
             handling: Duration::from_secs(30),
             body_idle: Duration::from_secs(15),
+            connections_per_user: 100,
             subscriptions: 100,
             frames_per_second: 20,
             frame: 64 * 1024,
@@ -89,6 +92,13 @@ impl Limits {
     #[must_use]
     pub fn with_body_idle(mut self, time: Duration) -> Self {
         self.body_idle = time;
+        self
+    }
+
+    /// With another number of open realtime connections of one user.
+    #[must_use]
+    pub fn with_connections_per_user(mut self, count: usize) -> Self {
+        self.connections_per_user = count;
         self
     }
 

@@ -3,9 +3,9 @@
 use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use universal_core::{auth::Auth, id::TenantId};
+use universal_core::{auth::Auth, id::TenantId, realtime::Channels};
 
-use crate::{lent::Authenticator, limits::Limits, metrics::Metrics, tickets::Tickets};
+use crate::{connections::Connections, lent::Authenticator, limits::Limits, metrics::Metrics};
 
 /// What all requests share; made once by the builder.
 pub(crate) struct State {
@@ -17,9 +17,12 @@ pub(crate) struct State {
     pub(crate) public_url: Option<String>,
     /// Verifies access tokens.
     pub(crate) auth: Option<Arc<dyn Auth>>,
+    /// What sockets join.
+    pub(crate) channels: Option<Arc<dyn Channels>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
-    pub(crate) tickets: Tickets,
+    /// The open realtime connections.
+    pub(crate) connections: Connections,
     /// Cancelled by `Api::close`; open realtime connections end.
     pub(crate) closing: CancellationToken,
     /// The tasks of upgraded connections.

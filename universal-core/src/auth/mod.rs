@@ -8,6 +8,7 @@
 //! | `password_hash`, `hasher` | Argon2id and bcrypt, and the bounded queue in front of them |
 //! | `token`, `keys` | access tokens (JWT, EdDSA) and the keys that sign them |
 //! | `refresh_token`, `rotation` | refresh tokens, their successors, and what a second use means |
+//! | `ticket` | what stands for an access token in the address of an event stream |
 //! | `options` | every limit, with its default |
 
 pub mod email;
@@ -22,6 +23,7 @@ pub mod role;
 pub(crate) mod rotation;
 pub mod service;
 pub mod session;
+pub mod ticket;
 pub mod token;
 pub mod user;
 #[cfg(test)]

@@ -73,6 +73,21 @@ pub trait Auth: Send + Sync + fmt::Debug {
     /// token of another tenant.
     async fn authenticate(&self, tenant: Option<&TenantId>, access_token: &str) -> Result<Caller>;
 
+    /// A ticket that stands for the access token of the caller in the address of one event stream. It must be used
+    /// within 30 s; it is good for reconnects of that stream until the token ends. A user has 20 of them at most, a
+    /// further one replaces the oldest. Any node redeems it.
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the caller is no user; `Invalid` for a token that is too long.
+    async fn issue_ticket(&self, caller: &Caller, access_token: &SecretString) -> Result<SecretString>;
+
+    /// The access token that a ticket stands for; the first use binds it to `stream`. The token may have ended
+    /// meanwhile: [`authenticate`](Self::authenticate) says.
+    ///
+    /// # Errors
+    /// `Unauthenticated` `invalid-ticket` if it is unknown, was not used in time or belongs to another stream.
+    async fn redeem_ticket(&self, ticket: &str, stream: &str) -> Result<SecretString>;
+
     /// The public keys with which others can verify our access tokens (RFC 7517).
     fn jwks(&self) -> Jwks;
 

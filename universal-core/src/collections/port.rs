@@ -18,6 +18,23 @@ pub trait Configurations: Send + Sync + fmt::Debug {
     /// # Errors
     /// `NotFound` for a tenant that does not exist; `Unavailable` and `Busy` from the database.
     async fn configured(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Arc<Configured>>;
+
+    /// The settings of a collection, no older than this version of the tenant's.
+    ///
+    /// # Errors
+    /// As [`configured`](Self::configured).
+    async fn configured_at(
+        &self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        version: i64,
+    ) -> Result<Arc<Configured>>;
+
+    /// The versions of these tenants' settings, which rise with every change of them; unknown tenants are left out.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    async fn versions(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>>;
 }
 
 /// Port: what collections need done from time to time. Any number of nodes may do it at once.
@@ -40,6 +57,14 @@ pub struct Unconfigured;
 impl Configurations for Unconfigured {
     async fn configured(&self, _: &TenantId, _: &CollectionName) -> Result<Arc<Configured>> {
         Ok(Arc::new(Configured::unconfigured(false)))
+    }
+
+    async fn configured_at(&self, tenant: &TenantId, of: &CollectionName, _: i64) -> Result<Arc<Configured>> {
+        self.configured(tenant, of).await
+    }
+
+    async fn versions(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>> {
+        Ok(tenants.iter().map(|tenant| (tenant.clone(), 0)).collect())
     }
 }
 

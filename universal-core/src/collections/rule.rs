@@ -101,6 +101,15 @@ impl Rule {
         matches!(self, Self::Expression(_)) && !caller.bypasses_rules()
     }
 
+    /// Whether what it answers depends on who asks.
+    pub(crate) fn mentions_caller(&self, caller: &Caller) -> bool {
+        match self {
+            _ if caller.bypasses_rules() => false,
+            Self::Owner => true,
+            Self::Expression(rule) => rule.mentions_caller(),
+        }
+    }
+
     /// Whether it asks for the document as it will be, or for what was sent.
     pub(crate) fn asks_for_after(&self) -> bool {
         match self {

@@ -4,6 +4,7 @@
 mod expect;
 
 pub mod auth;
+pub mod bus;
 pub mod case;
 pub mod channels;
 pub mod collections;
@@ -11,6 +12,7 @@ pub mod explain;
 pub mod indexes;
 pub mod jobs;
 pub mod lifecycle;
+pub mod mirror;
 #[expect(
     clippy::indexing_slicing,
     reason = "JSON that is indexed gives null where nothing is, and a case that stops has failed"
@@ -22,3 +24,4 @@ pub mod rules;
 pub mod search;
 pub mod storage;
 pub mod transfer;
+pub mod watch;

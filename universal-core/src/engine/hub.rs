@@ -20,20 +20,25 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     caller::Caller,
     clock::{SharedClock, SystemClock},
-    collections::port::{Configurations, Unconfigured},
+    collections::{
+        Collections,
+        port::{Configurations, Unconfigured},
+    },
     cursor::Cursor,
     engine::{
         log::Log,
-        reader::Reader,
+        reader::{Reader, Start},
         view::{Rules, View},
+        watch::Watcher,
     },
-    error::Result,
+    error::{Error, Result},
     id::TenantId,
     realtime::{
         bus::{Bus, Ring},
         feed::{Feed, FeedState},
         service::Realtime,
-        subscription::{ResyncReason, Subscribe, Subscription},
+        subscribe::Subscribe,
+        subscription::{ResyncReason, Subscription},
     },
 };
 
@@ -48,13 +53,15 @@ const IDLE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Hub {
     shared: Arc<Shared>,
-    rules: Rules,
+    /// Where a watch reads its rows.
+    collections: Option<Arc<dyn Collections>>,
 }
 
 #[derive(Debug)]
 struct Shared {
     feed: Arc<dyn Feed>,
     bus: Arc<dyn Bus>,
+    rules: Rules,
     /// Logs live as long as a subscriber holds them.
     logs: Mutex<HashMap<TenantId, Weak<Log>>>,
     first_subscriber: Notify,
@@ -65,15 +72,31 @@ impl Hub {
     /// A hub that reads `feed` and listens to `bus`, until `stop`. [`run`](Self::run) does the work.
     #[must_use]
     pub fn new(feed: Arc<dyn Feed>, bus: Arc<dyn Bus>, stop: CancellationToken) -> Self {
-        let logs = Mutex::default();
-        let shared = Arc::new(Shared { feed, bus, logs, first_subscriber: Notify::new(), stop });
-        Self { shared, rules: Rules { configurations: Arc::new(Unconfigured), clock: Arc::new(SystemClock) } }
+        let rules = Rules { configurations: Arc::new(Unconfigured), clock: Arc::new(SystemClock) };
+        Self::with_rules((feed, bus), rules, stop)
     }
 
-    /// With the settings of collections; without them every collection has the owner rule.
+    /// A hub that goes by the settings of collections; without them every collection has the owner rule.
     #[must_use]
-    pub fn with_configurations(mut self, configurations: Arc<dyn Configurations>, clock: SharedClock) -> Self {
-        self.rules = Rules { configurations, clock };
+    pub fn configured(
+        ports: (Arc<dyn Feed>, Arc<dyn Bus>),
+        configurations: Arc<dyn Configurations>,
+        clock: SharedClock,
+        stop: CancellationToken,
+    ) -> Self {
+        Self::with_rules(ports, Rules { configurations, clock }, stop)
+    }
+
+    fn with_rules((feed, bus): (Arc<dyn Feed>, Arc<dyn Bus>), rules: Rules, stop: CancellationToken) -> Self {
+        let logs = Mutex::default();
+        let shared = Arc::new(Shared { feed, bus, rules, logs, first_subscriber: Notify::new(), stop });
+        Self { shared, collections: None }
+    }
+
+    /// With the documents that a watch begins with; without them nothing can be watched.
+    #[must_use]
+    pub fn with_collections(mut self, collections: Arc<dyn Collections>) -> Self {
+        self.collections = Some(collections);
         self
     }
 
@@ -144,8 +167,8 @@ impl Shared {
     ) -> Result<bool> {
         let mut rung: HashMap<TenantId, i64> = HashMap::new();
         match ring {
-            Ok(ring) => drop(rung.insert(ring.tenant, ring.seq)),
-            Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
+            Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
+            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
             Err(broadcast::error::RecvError::Closed) => {
                 // A bus that went away is polled for.
                 tokio::time::sleep(ACTIVE).await;
@@ -153,16 +176,38 @@ impl Shared {
             }
         }
         // What rang meanwhile is answered by the same read.
-        while let Ok(ring) = rings.try_recv() {
-            rung.insert(ring.tenant, ring.seq);
+        loop {
+            match rings.try_recv() {
+                Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
+                Ok(Ring::Missed) | Err(broadcast::error::TryRecvError::Lagged(_)) => return self.poll(watched).await,
+                Err(_) => return self.catch_up_all(watched, &rung).await,
+            }
         }
-        self.catch_up_all(watched, &rung).await
     }
 
     async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {
         let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
+        // Rules first: a change is never judged by rules that are older than it by more than one look.
+        let rules = self.look_at_rules(watched, &tenants).await;
         let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
-        self.catch_up_all(watched, &heads).await
+        let moved = self.catch_up_all(watched, &heads).await;
+        rules.and(moved)
+    }
+
+    /// Reads the rules again whose tenant's settings have changed.
+    async fn look_at_rules(&self, watched: &[Arc<Log>], tenants: &[TenantId]) -> Result<()> {
+        let (configurations, seen) = (&*self.rules.configurations, Instant::now());
+        let versions: HashMap<_, _> = configurations.versions(tenants).await?.into_iter().collect();
+        let mut all = Ok(());
+        for log in watched {
+            let Some(version) = versions.get(log.tenant()) else { continue };
+            match log.rulings().look(configurations, *version, seen).await {
+                Ok(true) => log.rules_changed(),
+                Ok(false) => {}
+                Err(error) => all = Err(error),
+            }
+        }
+        all
     }
 
     /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting.
@@ -208,24 +253,49 @@ impl Shared {
     }
 }
 
-#[async_trait]
-impl Realtime for Hub {
-    async fn subscribe(&self, caller: &Caller, subscribe: Subscribe) -> Result<Subscription> {
+impl Hub {
+    async fn open(&self, caller: &Caller, subscribe: Subscribe, watches: bool) -> Result<(Reader, FeedState)> {
         let shared = &self.shared;
-        let view = View::new(caller.clone(), subscribe.clone(), self.rules.clone());
-        view.check().await?;
         // First the log, so that its changes are kept from here on; then the head, so that nothing
         // that is committed after the answer can lie between the two.
         let log = shared.log(caller.tenant(), &shared.feed.state(caller.tenant()).await?);
+        let ruling = subscribe.collection.as_ref().map(|collection| log.rulings().of(collection));
+        let view = View::open((caller, subscribe, watches), shared.rules.clone(), ruling).await?;
         let state = shared.feed.state(caller.tenant()).await?;
-        let start = state.cursor();
-        let lost = subscribe.since.as_ref().and_then(|since| why_lost(since, &state));
-        let position = match (&subscribe.since, lost) {
+        let since = view.subscribe.since.as_ref();
+        let lost = since.and_then(|since| why_lost(since, &state));
+        let position = match (since, lost) {
             (Some(since), None) => since.seq(),
             _ => state.head,
         };
-        let reader = Reader::new(Arc::clone(&shared.feed), log, view, state, position, lost, shared.stop.clone());
-        Ok(Subscription::new(start, lost.is_none(), Box::new(reader)))
+        let start = Start { state: state.clone(), position, lost };
+        Ok((Reader::new(Arc::clone(&shared.feed), log, view, start, shared.stop.clone()), state))
+    }
+}
+
+#[async_trait]
+impl Realtime for Hub {
+    async fn subscribe(&self, caller: &Caller, subscribe: Subscribe) -> Result<Subscription> {
+        let (reader, state) = self.open(caller, subscribe, false).await?;
+        Ok(Subscription::new(state.cursor(), !reader.is_lost(), Box::new(reader)))
+    }
+
+    async fn watch(&self, caller: &Caller, subscribe: Subscribe) -> Result<Subscription> {
+        let Some(collections) = self.collections.clone() else {
+            return Err(Error::internal("this hub has no collections to watch"));
+        };
+        let (mut reader, state) = self.open(caller, subscribe, true).await?;
+        let (_, basis) = reader.view().basis().await?;
+        let wanted = &reader.view().subscribe;
+        let goes_on = wanted.since.is_some() && wanted.basis.as_ref() == Some(&basis) && !reader.is_lost();
+        let watcher = match goes_on {
+            true => {
+                reader.stand_on(Arc::clone(&basis));
+                Watcher::resumed(reader, collections)
+            }
+            false => Watcher::new(reader, collections),
+        };
+        Ok(Subscription::new(state.cursor(), goes_on, Box::new(watcher)).with_basis(basis))
     }
 
     async fn head(&self, caller: &Caller) -> Result<Cursor> {

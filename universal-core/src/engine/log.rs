@@ -9,8 +9,13 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 
 use crate::{
+    cursor::Cursor,
+    engine::ruling::Rulings,
     id::TenantId,
-    realtime::change::{Change, Image},
+    realtime::{
+        change::{Change, Image},
+        delivery::{Delivery, DeliveryKind},
+    },
 };
 
 /// How many changes are kept for readers that are a little behind.
@@ -18,17 +23,19 @@ const MAX_CHANGES: usize = 2048;
 /// How many bytes of documents are kept for them.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// A change, with its images parsed at most once for all subscribers.
+/// A change, with its images parsed, and what is said of it made, at most once for all subscribers.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) change: Arc<Change>,
     before: OnceLock<Map<String, Value>>,
     after: OnceLock<Map<String, Value>>,
+    /// What is delivered where nothing is hidden, by kind.
+    open: [OnceLock<Delivery>; 5],
 }
 
 impl Entry {
     pub(crate) fn new(change: Change) -> Self {
-        Self { change: Arc::new(change), before: OnceLock::new(), after: OnceLock::new() }
+        Self { change: Arc::new(change), before: OnceLock::new(), after: OnceLock::new(), open: Default::default() }
     }
 
     /// The members of the document before the change.
@@ -39,6 +46,21 @@ impl Entry {
     /// The members of the document after the change.
     pub(crate) fn after(&self) -> Option<&Map<String, Value>> {
         self.change.after.as_ref().map(|image| self.after.get_or_init(|| members(image)))
+    }
+
+    /// The delivery of this change as `kind`, the same for all who see it whole.
+    pub(crate) fn delivery(&self, cursor: Cursor, kind: DeliveryKind) -> Delivery {
+        let make = |cursor| Delivery::new(cursor, kind, Arc::clone(&self.change), None);
+        let slot = match kind {
+            DeliveryKind::Create => &self.open[0],
+            DeliveryKind::Update => &self.open[1],
+            DeliveryKind::Enter => &self.open[2],
+            DeliveryKind::Delete => &self.open[3],
+            DeliveryKind::Leave => &self.open[4],
+        };
+        let delivery = slot.get_or_init(|| make(cursor.clone()));
+        // A subscriber of before a restore counts in another history.
+        if *delivery.cursor() == cursor { delivery.clone() } else { make(cursor) }
     }
 
     fn bytes(&self) -> usize {
@@ -57,7 +79,17 @@ fn members(image: &Image) -> Map<String, Value> {
 pub(crate) struct Log {
     tenant: TenantId,
     recent: RwLock<Recent>,
-    head: watch::Sender<i64>,
+    tip: watch::Sender<Tip>,
+    rulings: Rulings,
+}
+
+/// What readers wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tip {
+    /// The last change that is here.
+    head: i64,
+    /// How often rules have changed.
+    rules: u64,
 }
 
 #[derive(Debug)]
@@ -81,7 +113,8 @@ pub(crate) enum Found {
 impl Log {
     pub(crate) fn new(tenant: TenantId, head: i64) -> Self {
         let recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
-        Self { tenant, recent: RwLock::new(recent), head: watch::Sender::new(head) }
+        let (tip, rulings) = (watch::Sender::new(Tip { head, rules: 0 }), Rulings::new(tenant.clone()));
+        Self { tenant, recent: RwLock::new(recent), tip, rulings }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -90,12 +123,22 @@ impl Log {
 
     /// The last change that is here.
     pub(crate) fn head(&self) -> i64 {
-        *self.head.borrow()
+        self.tip.borrow().head
     }
 
-    /// Tells whenever the head moves.
-    pub(crate) fn watch(&self) -> watch::Receiver<i64> {
-        self.head.subscribe()
+    /// Tells whenever there are more changes, or other rules.
+    pub(crate) fn watch(&self) -> watch::Receiver<Tip> {
+        self.tip.subscribe()
+    }
+
+    /// The rules of the tenant's collections.
+    pub(crate) fn rulings(&self) -> &Rulings {
+        &self.rulings
+    }
+
+    /// Wakes the readers, because rules have changed.
+    pub(crate) fn rules_changed(&self) {
+        self.tip.send_modify(|tip| tip.rules += 1);
     }
 
     /// The changes after `position`, at most `limit`.
@@ -131,7 +174,7 @@ impl Log {
                 recent.base = oldest.change.seq;
             }
         }
-        self.head.send_if_modified(|known| std::mem::replace(known, head) != head);
+        self.tip.send_if_modified(|tip| std::mem::replace(&mut tip.head, head) != head);
         whole
     }
 
@@ -141,6 +184,6 @@ impl Log {
             let mut recent = self.recent.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             *recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
         }
-        self.head.send_replace(head);
+        self.tip.send_modify(|tip| tip.head = head);
     }
 }

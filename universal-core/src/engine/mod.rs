@@ -1,15 +1,21 @@
 //! What runs for long between contracts: the relay numbers changes and rings, the hub brings them to
-//! subscribers, channels carry messages between those who joined them, consumers get every change, the local bus carries rings inside one process.
+//! subscribers, channels carry messages between those who joined them, consumers get every change, the local bus carries
+//! rings inside one process.
 
 pub mod channels;
+pub(crate) mod class;
 pub mod consumer;
 pub mod hub;
 pub(crate) mod indexer;
+pub(crate) mod judge;
 pub mod local;
 pub(crate) mod log;
 pub(crate) mod reader;
 pub mod relay;
+pub(crate) mod rows;
+pub(crate) mod ruling;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod upkeep;
 pub(crate) mod view;
+pub(crate) mod watch;
 pub mod worker;

@@ -2,26 +2,29 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    pin::Pin,
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     cursor::Cursor,
     engine::{
         hub::why_lost,
-        log::{Entry, Found, Log},
+        judge::Judge,
+        log::{Entry, Found, Log, Tip},
         view::View,
     },
     error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId},
     realtime::{
         change::Change,
+        delivery::Delivery,
         feed::{Feed, FeedState, Present},
-        subscription::{Delivery, DeliveryKind, Event, Pull, ResyncReason},
+        subscription::{Event, Pull, ResyncReason},
     },
 };
 
@@ -35,8 +38,9 @@ const PAGE: u32 = 200;
 pub(crate) struct Reader {
     feed: Arc<dyn Feed>,
     log: Arc<Log>,
-    heads: watch::Receiver<i64>,
+    tips: watch::Receiver<Tip>,
     view: View,
+    judge: Option<Judge>,
     epoch: Arc<str>,
     /// Changes up to here happened before the subscription: a replay, judged by the present too.
     replay_until: i64,
@@ -44,26 +48,119 @@ pub(crate) struct Reader {
     position: i64,
     ready: VecDeque<Delivery>,
     lost: Option<ResyncReason>,
+    /// For a watch: what its rows were shown on. Nothing is judged by rules that make another.
+    basis: Option<Arc<str>>,
     stop: CancellationToken,
+    /// Resolves with `stop`; kept over many waits, each of which would otherwise queue up for it anew.
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+/// What a reader comes upon.
+#[derive(Debug)]
+pub(crate) enum Next {
+    Delivery(Delivery),
+    /// The changes that follow cannot be had; it goes on behind them.
+    Lost(ResyncReason),
+    /// By the rules of today the subscriber sees other documents than its rows show.
+    OtherBasis,
+}
+
+/// Where a reader begins.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) state: FeedState,
+    pub(crate) position: i64,
+    pub(crate) lost: Option<ResyncReason>,
 }
 
 impl Reader {
-    pub(crate) fn new(
-        feed: Arc<dyn Feed>,
-        log: Arc<Log>,
-        view: View,
-        state: FeedState,
-        position: i64,
-        lost: Option<ResyncReason>,
-        stop: CancellationToken,
-    ) -> Self {
-        let heads = log.watch();
-        let (epoch, replay_until) = (state.epoch, state.head);
-        Self { feed, log, heads, view, epoch, replay_until, position, ready: VecDeque::new(), lost, stop }
+    pub(crate) fn new(feed: Arc<dyn Feed>, log: Arc<Log>, view: View, start: Start, stop: CancellationToken) -> Self {
+        let tips = log.watch();
+        let Start { state: FeedState { epoch, head, .. }, position, lost } = start;
+        let ready = VecDeque::new();
+        Self {
+            feed,
+            log,
+            tips,
+            view,
+            judge: None,
+            epoch,
+            replay_until: head,
+            position,
+            ready,
+            lost,
+            basis: None,
+            stopped: Box::pin(stop.clone().cancelled_owned()),
+            stop,
+        }
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// How far the feed reaches now.
+    pub(crate) async fn state(&self) -> Result<FeedState> {
+        self.feed.state(self.log.tenant()).await
     }
 
     fn at(&self, seq: i64) -> Cursor {
         Cursor::new(Arc::clone(&self.epoch), seq)
+    }
+
+    /// Whether the changes that were asked for cannot be had.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// For a watch whose rows are known: what they were shown on.
+    pub(crate) fn stand_on(&mut self, basis: Arc<str>) {
+        self.basis = Some(basis);
+    }
+
+    /// Begins anew, from the end of the feed as it was at `state`.
+    pub(crate) fn restart(&mut self, state: &FeedState, basis: Arc<str>) {
+        self.epoch = Arc::clone(&state.epoch);
+        (self.position, self.replay_until) = (state.head, state.head);
+        (self.lost, self.basis) = (None, Some(basis));
+        self.ready.clear();
+    }
+
+    /// Waits for what comes next. Dropping the future loses nothing.
+    pub(crate) async fn advance(&mut self) -> Result<Next> {
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down"));
+            }
+            if let Some(reason) = self.lost.take() {
+                return Ok(Next::Lost(reason));
+            }
+            if let Some(delivery) = self.ready.pop_front() {
+                return Ok(Next::Delivery(delivery));
+            }
+            self.tips.mark_unchanged();
+            self.judge_anew().await?;
+            if self.basis.is_some() && self.basis != self.judged_on() {
+                return Ok(Next::OtherBasis);
+            }
+            if self.step().await? {
+                continue;
+            }
+            tokio::select! {
+                () = &mut self.stopped => {}
+                moved = self.tips.changed() => moved.map_err(Error::internal)?,
+            }
+        }
+    }
+
+    async fn judge_anew(&mut self) -> Result<()> {
+        self.judge = Some(self.view.judge(self.judge.clone()).await?);
+        Ok(())
+    }
+
+    /// What the rules of today show documents on, for a watch.
+    fn judged_on(&self) -> Option<Arc<str>> {
+        self.judge.as_ref().and_then(Judge::basis).cloned()
     }
 
     /// Takes the next step; answers whether there was one.
@@ -95,35 +192,38 @@ impl Reader {
         self.take(changes.into_iter().map(Entry::new).map(Arc::new).collect(), true).await
     }
 
-    /// Judges changes and moves on. Nothing of `self` changes before the last await.
+    /// Judges changes and moves on. Nothing of `self` changes after the last await but for the move itself.
     async fn take(&mut self, entries: Vec<Arc<Entry>>, replayed: bool) -> Result<bool> {
-        let judge = self.view.judge().await?;
-        let seen: Vec<_> = entries.iter().filter_map(|entry| Some((entry, judge.of(entry)?))).collect();
-        let present = if replayed { self.present(&seen).await? } else { HashMap::new() };
-        let mut ready = VecDeque::with_capacity(seen.len());
-        for (entry, kind) in &seen {
-            // What carries no data needs no right of today.
-            let bare = matches!(kind, DeliveryKind::Delete | DeliveryKind::Leave);
-            let change = &entry.change;
-            if replayed && !bare && !judge.may_see(&change.id, present.get(&key(change)))? {
-                continue;
+        let Some(judge) = self.judge.clone() else { return Ok(true) };
+        let mut ready = VecDeque::new();
+        for entry in &entries {
+            let seen = judge.sees(&self.view, entry, self.at(entry.change.seq))?;
+            ready.extend(seen.map(|delivery| (Arc::clone(entry), delivery)));
+        }
+        if replayed {
+            let present = self.present(&ready).await?;
+            let mut allowed = VecDeque::with_capacity(ready.len());
+            for (entry, delivery) in ready {
+                // What carries no data needs no right of today.
+                let change = &entry.change;
+                if !delivery.kind().carries_document()
+                    || judge.may_see(&self.view, &change.id, present.get(&key(change)))?
+                {
+                    allowed.push_back((entry, delivery));
+                }
             }
-            let delivery = Delivery::new(self.at(change.seq), *kind, Arc::clone(change));
-            ready.push_back(match judge.shown(change, *kind)? {
-                Some(body) => delivery.with_body(body),
-                None => delivery,
-            });
+            ready = allowed;
         }
         if let Some(last) = entries.last() {
             self.position = last.change.seq;
         }
-        self.ready = ready;
+        self.ready = ready.into_iter().map(|(_, delivery)| delivery).collect();
         Ok(true)
     }
 
     async fn present(
         &self,
-        seen: &[(&Arc<Entry>, DeliveryKind)],
+        seen: &VecDeque<(Arc<Entry>, Delivery)>,
     ) -> Result<HashMap<(CollectionName, DocumentId), Present>> {
         let mut keys: Vec<_> = seen.iter().map(|(entry, _)| key(&entry.change)).collect();
         keys.sort_unstable();
@@ -134,37 +234,31 @@ impl Reader {
         let present = self.feed.present(self.log.tenant(), &keys).await?;
         Ok(keys.into_iter().zip(present).filter_map(|(key, present)| Some((key, present?))).collect())
     }
+
+    /// Everything up to here has been handed out.
+    pub(crate) fn reached(&self) -> Cursor {
+        match self.ready.front() {
+            Some(delivery) => self.at(delivery.cursor().seq() - 1),
+            None => self.at(self.position),
+        }
+    }
 }
 
 #[async_trait]
 impl Pull for Reader {
     async fn next(&mut self) -> Result<Event> {
         loop {
-            if self.stop.is_cancelled() {
-                return Err(Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down"));
-            }
-            if let Some(reason) = self.lost.take() {
-                return Ok(Event::Resync { reason, cursor: self.at(self.position) });
-            }
-            if let Some(delivery) = self.ready.pop_front() {
-                return Ok(Event::Change(delivery));
-            }
-            self.heads.mark_unchanged();
-            if self.step().await? {
-                continue;
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                moved = self.heads.changed() => moved.map_err(Error::internal)?,
+            match self.advance().await? {
+                Next::Delivery(delivery) => return Ok(Event::Change(delivery)),
+                Next::Lost(reason) => return Ok(Event::Resync { reason, cursor: self.at(self.position) }),
+                // Only a watch has a basis.
+                Next::OtherBasis => self.basis = None,
             }
         }
     }
 
     fn cursor(&self) -> Cursor {
-        match self.ready.front() {
-            Some(delivery) => self.at(delivery.cursor().seq() - 1),
-            None => self.at(self.position),
-        }
+        self.reached()
     }
 }
 

@@ -1,27 +1,21 @@
-//! Which changes a subscriber wants and may see.
+//! What a subscriber asked for, who it is, and what decides which changes it sees.
 
-use std::{borrow::Cow, sync::Arc};
-
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
 use crate::{
     caller::Caller,
-    clock::{SharedClock, Timestamp},
+    clock::SharedClock,
     collections::{
+        Document,
         configured::Configured,
         port::Configurations,
         rule::{Action, Rule},
     },
-    engine::log::Entry,
-    error::{Error, Result},
+    engine::{class::ClassKey, judge::Judge, ruling::Ruling},
+    error::{Error, ErrorKind, Result},
     expr::{CallerFacts, Environment, Field, Truth},
-    id::DocumentId,
     json::Object,
-    realtime::{
-        change::{Change, Image, Operation},
-        feed::Present,
-        subscription::{DeliveryKind, Subscribe},
-    },
+    realtime::{change::Change, subscribe::Subscribe},
 };
 
 /// Where rules come from, and the time that they may ask for.
@@ -34,23 +28,36 @@ pub(crate) struct Rules {
 /// What a subscriber asked for, and who it is.
 #[derive(Debug)]
 pub(crate) struct View {
-    caller: Caller,
-    subscribe: Subscribe,
-    rules: Rules,
+    pub(crate) caller: Caller,
+    pub(crate) subscribe: Subscribe,
+    /// Whether it holds the documents themselves, and hears of them as they enter, change and leave.
+    pub(crate) watches: bool,
+    pub(crate) rules: Rules,
+    /// The rules of the collection; none for a whole tenant, which only those see whom no rule binds.
+    ruling: Option<Arc<Ruling>>,
 }
 
 impl View {
-    pub(crate) fn new(caller: Caller, subscribe: Subscribe, rules: Rules) -> Self {
-        Self { caller, subscribe, rules }
+    /// # Errors
+    /// `Unauthenticated` and `Forbidden` by the rule; `Invalid` for a filter that a subscription cannot have.
+    pub(crate) async fn open(
+        (caller, subscribe, watches): (&Caller, Subscribe, bool),
+        rules: Rules,
+        ruling: Option<Arc<Ruling>>,
+    ) -> Result<Self> {
+        let view = Self { caller: caller.clone(), subscribe, watches, rules, ruling };
+        view.check().await?;
+        Ok(view)
     }
 
     /// Whether the subscription can be had at all.
     ///
     /// # Errors
-    /// `Unauthenticated` and `Forbidden` by the rule; `Invalid` for a filter that a subscription cannot have.
+    /// As [`open`](Self::open); `Unavailable` and `Busy` from the database.
     pub(crate) async fn check(&self) -> Result<()> {
-        let judge = self.judge().await?;
-        judge.rule().visible(&self.caller, judge.now)?;
+        let Some(ruling) = &self.ruling else { return self.check_tenant() };
+        let configured = ruling.now(&*self.rules.configurations).await?;
+        configured.rule(self.action()).visible(&self.caller, self.rules.clock.now())?;
         let Some(filter) = &self.subscribe.filter else { return Ok(()) };
         if [Field::Revision, Field::UpdatedAt].iter().any(|field| filter.mentions(field)) {
             return Err(Error::invalid(
@@ -59,112 +66,84 @@ impl View {
             )
             .with_field("filter"));
         }
-        judge.configured.may_ask(&self.caller, filter)
+        configured.may_ask(&self.caller, filter)
     }
 
-    /// What decides about the next changes: the rules as they are now.
+    fn check_tenant(&self) -> Result<()> {
+        if !self.caller.bypasses_rules() {
+            let message = "only administrators subscribe to all collections; name one";
+            return Err(Error::new(ErrorKind::Forbidden, "admin-required", message).with_field("collection"));
+        }
+        if self.watches || self.subscribe.id.is_some() || self.subscribe.filter.is_some() {
+            let message = "a document, a filter and a watch need a collection";
+            return Err(Error::invalid("missing-parameter", message).with_field("collection"));
+        }
+        Ok(())
+    }
+
+    /// What decides about the next changes: the rules as they are now. It is `last` itself if they are still the same.
     ///
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
-    pub(crate) async fn judge(&self) -> Result<Judge<'_>> {
-        let configured = self.rules.configurations.configured(self.caller.tenant(), &self.subscribe.collection).await?;
-        // A member of the filter may be hidden by now: then nothing is told any more.
-        let is_allowed = match &self.subscribe.filter {
-            Some(filter) => configured.may_ask(&self.caller, filter).is_ok(),
-            None => true,
-        };
-        Ok(Judge { view: self, configured, now: self.rules.clock.now(), is_allowed })
-    }
-}
-
-/// Decides about changes by the rules of one moment.
-#[derive(Debug)]
-pub(crate) struct Judge<'v> {
-    view: &'v View,
-    configured: Arc<Configured>,
-    now: Timestamp,
-    /// Whether the subscription could be had today.
-    is_allowed: bool,
-}
-
-impl Judge<'_> {
-    /// What the subscriber sees of a change, if anything.
-    pub(crate) fn of(&self, entry: &Entry) -> Option<DeliveryKind> {
-        let change = &*entry.change;
-        let subscribe = &self.view.subscribe;
-        let concerns =
-            change.collection == subscribe.collection && subscribe.id.as_ref().is_none_or(|id| *id == change.id);
-        if !concerns || !self.is_allowed {
-            return None;
-        }
-        let saw = change.before.as_ref().is_some_and(|image| self.shows(change, image, || entry.before()));
-        let sees = change.after.as_ref().is_some_and(|image| self.shows(change, image, || entry.after()));
-        match (change.operation, saw, sees) {
-            (Operation::Create, _, true) => Some(DeliveryKind::Create),
-            (Operation::Update, _, true) => Some(DeliveryKind::Update),
-            (Operation::Update, true, false) => Some(DeliveryKind::Leave),
-            (Operation::Delete, true, _) => Some(DeliveryKind::Delete),
-            _ => None,
-        }
-    }
-
-    /// Whether the document as it stands today, or stood when it was deleted, may be seen at all.
-    pub(crate) fn may_see(&self, id: &DocumentId, present: Option<&Present>) -> Result<bool> {
-        let Some(present) = present else { return Ok(false) };
-        let caller = &self.view.caller;
-        let members = match self.rule().looks_at_members(caller) {
-            true => Some(Object::from_stored(&present.body)?.into_map()),
-            false => None,
-        };
-        let environment = Environment::without_document(id.as_str())
-            .with_owner(present.owner.as_ref().map(|owner| owner.as_str()))
-            .with_revision(&present.revision)
-            .with_moments(present.created_at, present.updated_at)
-            .with_caller(CallerFacts::of(caller))
-            .with_now(self.now);
-        Ok(match &members {
-            Some(members) => self.rule().allows(caller, &environment.with_document(members)),
-            None => self.rule().allows(caller, &environment),
-        })
-    }
-
-    /// The body that the subscriber sees in place of the change's own, where something in it is hidden.
-    pub(crate) fn shown(&self, change: &Change, kind: DeliveryKind) -> Result<Option<Arc<str>>> {
-        match (&change.after, kind) {
-            (Some(image), DeliveryKind::Create | DeliveryKind::Update) => {
-                Ok(self.configured.shown_body(&self.view.caller, &image.body)?.map(Arc::from))
+    pub(crate) async fn judge(&self, last: Option<Judge>) -> Result<Judge> {
+        let Some(ruling) = &self.ruling else { return Ok(last.unwrap_or_else(Judge::of_everything)) };
+        let configured = ruling.now(&*self.rules.configurations).await?;
+        match last {
+            Some(last) if last.is_by(&configured) => Ok(last),
+            _ => {
+                let key = self.key(&configured);
+                let class = ruling.class(key.clone());
+                Ok(Judge::new(self, configured, class, &key))
             }
-            _ => Ok(None),
         }
+    }
+
+    /// For a watch: the version of the tenant's settings, and what they show documents on.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    pub(crate) async fn basis(&self) -> Result<(i64, Arc<str>)> {
+        let Some(ruling) = &self.ruling else { return Err(Error::internal("a whole tenant is not watched")) };
+        let (version, configured) = ruling.at_version(&*self.rules.configurations).await?;
+        Ok((version, self.key(&configured).digest()))
     }
 
     /// One document is read by its id; several are a list.
-    fn rule(&self) -> &Rule {
-        let action = if self.view.subscribe.id.is_some() { Action::Get } else { Action::List };
-        self.configured.rule(action)
+    pub(crate) fn action(&self) -> Action {
+        if self.subscribe.id.is_some() { Action::Get } else { Action::List }
     }
 
-    fn shows<'e>(
-        &self,
-        change: &'e Change,
-        image: &'e Image,
-        members: impl FnOnce() -> Option<&'e Map<String, Value>>,
-    ) -> bool {
-        let caller = &self.view.caller;
-        let filter = self.view.subscribe.filter.as_ref();
-        let environment = Environment::without_document(change.id.as_str())
-            .with_owner(image.owner.as_ref().map(|owner| owner.as_str()))
-            .with_revision(&change.revision)
-            .with_moments(change.created_at, change.at)
-            .with_caller(CallerFacts::of(caller))
-            .with_now(self.now);
-        if filter.is_none() && !self.rule().looks_at_members(caller) {
-            return self.rule().allows(caller, &environment);
-        }
-        let none = Map::new();
-        let members = members().map_or(Cow::Owned(none), Cow::Borrowed);
-        let environment = environment.with_document(&members);
-        self.rule().allows(caller, &environment)
-            && filter.is_none_or(|filter| filter.evaluate(&environment) == Truth::True)
+    pub(crate) fn concerns(&self, change: &Change) -> bool {
+        let Subscribe { collection, id, .. } = &self.subscribe;
+        collection.as_ref().is_none_or(|name| *name == change.collection)
+            && id.as_ref().is_none_or(|id| *id == change.id)
+    }
+
+    /// Whether the filter lets a document in.
+    ///
+    /// # Errors
+    /// `Internal` for a stored document that is none.
+    pub(crate) fn matches(&self, document: &Document) -> Result<bool> {
+        let Some(filter) = &self.subscribe.filter else { return Ok(true) };
+        let members = Object::from_stored(&document.body)?.into_map();
+        let environment = Environment::without_document(document.id.as_str())
+            .with_owner(document.owner.as_ref().map(|owner| owner.as_str()))
+            .with_revision(document.revision.as_str())
+            .with_moments(document.created_at, document.updated_at)
+            .with_caller(CallerFacts::of(&self.caller))
+            .with_now(self.rules.clock.now());
+        Ok(filter.evaluate(&environment.with_document(&members)) == Truth::True)
+    }
+
+    /// Everything on which it depends what the subscriber sees of a change in its collection.
+    fn key(&self, configured: &Configured) -> ClassKey {
+        let (caller, rule) = (&self.caller, configured.rule(self.action()));
+        let filter = self.subscribe.filter.as_ref();
+        let asks = rule.mentions_caller(caller) || filter.is_some_and(|filter| filter.mentions_caller());
+        let facts = asks.then(|| (caller.user_id(), caller.roles(), caller.claims()));
+        let bound =
+            (!caller.bypasses_rules()).then(|| (self.action(), Rule::to_text(rule), &configured.settings.hidden));
+        let wanted = (self.watches, &self.subscribe.id, filter.map(|filter| filter.to_text()));
+        ClassKey::new(format!("{:?}", (wanted, bound, facts, configured.state())))
     }
 }

@@ -24,6 +24,12 @@ impl Expression {
         collect(self.root(), &mut found);
         found
     }
+
+    /// Whether it asks for the caller, so that its answer may differ between callers.
+    #[must_use]
+    pub fn mentions_caller(&self) -> bool {
+        mentions_caller(self.root())
+    }
 }
 
 fn collect(node: &Node, found: &mut Vec<(Root, Field)>) {
@@ -52,5 +58,15 @@ fn field_of(place: &Place) -> Option<(Root, Field)> {
             });
             Some((*root, Field::Document(names.collect::<Vec<Arc<str>>>().into())))
         }
+    }
+}
+
+fn mentions_caller(node: &Node) -> bool {
+    let of_caller = |place: &Place| {
+        matches!(place, Place::Within(Root::Caller, _) | Place::CallerId | Place::Tenant | Place::Roles)
+    };
+    match node {
+        Node::Place(place) | Node::Has(place) if of_caller(place) => true,
+        _ => node.children().iter().any(|child| mentions_caller(child)),
     }
 }

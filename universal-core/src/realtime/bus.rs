@@ -6,13 +6,18 @@ use tokio::sync::broadcast;
 
 use crate::id::TenantId;
 
-/// That a tenant's feed holds changes up to a number.
+/// What a listener hears.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ring {
-    /// The tenant.
-    pub tenant: TenantId,
-    /// The last number that was there when it rang.
-    pub seq: i64,
+pub enum Ring {
+    /// That a tenant's feed holds changes up to a number.
+    Grew {
+        /// The tenant.
+        tenant: TenantId,
+        /// The last number that was there when it rang.
+        seq: i64,
+    },
+    /// That rings may have been missed, because the way to other nodes was down: look at every feed.
+    Missed,
 }
 
 /// Port: tells the nodes of an installation that there is something to read.

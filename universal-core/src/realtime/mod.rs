@@ -14,11 +14,19 @@ pub mod change;
 pub mod channel;
 pub mod channel_rule;
 pub mod consumer;
+pub mod delivery;
 pub mod feed;
+pub(crate) mod listeners;
 pub mod payload;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod pending;
 pub mod service;
+pub mod snapshot;
+pub mod subscribe;
 pub mod subscription;
 pub mod typed;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod wire;
 
 pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
@@ -26,8 +34,11 @@ pub use change::{Change, Operation};
 pub use channel::{ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
 pub use channel_rule::{ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings};
 pub use consumer::{Committed, Consumer, Positions};
+pub use delivery::{Delivery, DeliveryKind};
 pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
 pub use payload::{EventName, Payload};
 pub use service::Realtime;
-pub use subscription::{Delivery, DeliveryKind, Event, ResyncReason, Subscribe, Subscription};
+pub use snapshot::{Row, SnapshotPage};
+pub use subscribe::Subscribe;
+pub use subscription::{Event, ResyncReason, Subscription};
 pub use typed::{TypedChange, TypedEvent, TypedSubscription};

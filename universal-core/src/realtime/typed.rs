@@ -8,7 +8,11 @@ use crate::{
     cursor::Cursor,
     error::Result,
     id::DocumentId,
-    realtime::subscription::{DeliveryKind, Event, ResyncReason, Subscription},
+    realtime::{
+        delivery::DeliveryKind,
+        snapshot::Row,
+        subscription::{Event, ResyncReason, Subscription},
+    },
 };
 
 /// A subscription whose documents are `T`. It comes from [`Subscription::typed`].
@@ -50,6 +54,15 @@ pub enum TypedEvent<T> {
         /// Where the subscription goes on.
         cursor: Cursor,
     },
+    /// In a watch: some of the documents that are there.
+    Snapshot {
+        /// The documents with their ids.
+        rows: Vec<(DocumentId, T)>,
+        /// Whether the rows begin with these: the watcher forgets what it held.
+        is_first: bool,
+        /// Whether they end with these.
+        is_last: bool,
+    },
 }
 
 /// A change as the subscriber may see it.
@@ -89,6 +102,11 @@ impl<T: DeserializeOwned> TypedSubscription<T> {
     pub async fn next(&mut self) -> Result<TypedEvent<T>> {
         Ok(match self.subscription.next().await? {
             Event::Resync { reason, cursor } => TypedEvent::Resync { reason, cursor },
+            Event::Snapshot(page) => TypedEvent::Snapshot {
+                rows: page.rows.into_iter().map(typed_row).collect::<Result<_>>()?,
+                is_first: page.is_first,
+                is_last: page.is_last,
+            },
             Event::Change(delivery) => TypedEvent::Change(TypedChange {
                 document: delivery.document()?,
                 cursor: delivery.cursor().clone(),
@@ -97,6 +115,11 @@ impl<T: DeserializeOwned> TypedSubscription<T> {
             }),
         })
     }
+}
+
+fn typed_row<T: DeserializeOwned>(row: Row) -> Result<(DocumentId, T)> {
+    let document = row.document()?;
+    Ok((row.id, document))
 }
 
 impl<T> fmt::Debug for TypedSubscription<T> {

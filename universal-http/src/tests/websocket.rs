@@ -108,7 +108,7 @@ async fn frames() {
     assert!(metrics.contains(r#"realtime_connections{transport="websocket"} 1"#), "{metrics}");
 
     let running = tokio::spawn(running.stop());
-    assert_eq!(client.close_code().await, 1001);
+    assert_eq!(client.close_code().await, 1012);
     assert!(running.await.unwrap().drained);
     tokio::time::timeout(Duration::from_secs(5), on.api.closed()).await.expect("no connection is left");
 }

@@ -8,6 +8,7 @@ mod accounts;
 mod fixture;
 mod rights;
 mod sessions;
+mod tickets;
 
 pub use fixture::AuthFixture;
 
@@ -15,5 +16,5 @@ use crate::conformance::case::Case;
 
 /// All cases.
 pub fn cases() -> impl Iterator<Item = Case<AuthFixture>> {
-    [accounts::CASES, rights::CASES, sessions::CASES, access::CASES].into_iter().flatten().copied()
+    [accounts::CASES, rights::CASES, sessions::CASES, access::CASES, tickets::CASES].into_iter().flatten().copied()
 }

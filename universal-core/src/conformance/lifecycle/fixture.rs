@@ -136,7 +136,7 @@ pub(super) async fn heard(
             Event::Change(change) => {
                 missing.remove(&format!("{} {}", change.kind().as_str(), change.id()));
             }
-            Event::Resync { reason, .. } => return Err(format!("resync: {reason:?}")),
+            other => return Err(format!("no change but {other:?}")),
         }
     }
     Ok(())

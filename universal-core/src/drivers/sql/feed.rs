@@ -13,7 +13,7 @@ use crate::{
         connection::Database,
         dialect::Dialect,
         error::{from_commit, from_db},
-        statement::{self, Row, column},
+        statement::{self, Row, column, placeholders},
         write::Write,
     },
     error::{Error, ErrorKind, Result},
@@ -438,10 +438,6 @@ fn unknown_tenant() -> Error {
 
 fn text(text: Option<&str>) -> Value {
     text.map(str::to_owned).into()
-}
-
-fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 fn pairs(first: usize, count: usize) -> String {

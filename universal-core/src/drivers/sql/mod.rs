@@ -18,7 +18,11 @@ pub(crate) mod feed;
 pub(crate) mod jobs;
 pub(crate) mod lower;
 pub mod migration;
+#[cfg(feature = "postgres")]
+mod notice;
 pub(crate) mod open;
+#[cfg(feature = "postgres")]
+pub(crate) mod pg_bus;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 pub(crate) mod statement;

@@ -127,3 +127,7 @@ pub(crate) fn text_length(row: &Row, index: usize) -> Result<usize> {
         Source::Orm(_) => column::<String>(row, index).map(|text| text.len()),
     }
 }
+
+pub(crate) fn placeholders(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}

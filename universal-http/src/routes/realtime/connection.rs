@@ -1,23 +1,26 @@
 //! One client's life: who it is, what it is subscribed to, and when it is over. It knows no transport.
 #![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use universal_core::{
     caller::Caller,
     error::{Error, ErrorKind, Result},
-    expr::{Expression, Scope},
-    id::{CollectionName, DocumentId},
-    realtime::{Realtime, Subscribe},
+    realtime::Realtime,
 };
 
 use super::{
+    channels::Seats,
     frame::{ClientFrame, ServerFrame},
     subscriptions::Subscriptions,
+    wanted::Wanted,
 };
-use crate::{context::Context, metrics::Connected, middleware::authenticate::verify, state::State};
+use crate::{
+    connections::Counted, context::Context, metrics::Connected, middleware::authenticate::verify, state::State,
+};
 
 /// The pause before a subscription is opened again after the database could not be reached.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -27,6 +30,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) enum End {
     /// Its credentials are no longer valid, or became another's.
     Unauthenticated(Error),
+    /// Whose it became has too many of them.
+    TooMany(Error),
     /// The server stops.
     Stopping,
 }
@@ -37,56 +42,85 @@ pub(super) struct Connection {
     service: Arc<dyn Realtime>,
     caller: Caller,
     token: Option<SecretString>,
-    check_at: Instant,
+    /// When the token is verified again; kept over many waits, each of which would otherwise set a timer.
+    check: Pin<Box<Sleep>>,
     heartbeat: Interval,
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
-    reopening: Vec<(String, Subscribe)>,
+    reopening: Vec<(String, Wanted)>,
+    seats: Seats,
+    /// Resolves when the server stops.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Its turn to close, once the server stops.
+    close: Option<Pin<Box<Sleep>>>,
+    /// Whether a stream of events must hear something from time to time.
+    is_stream: bool,
+    counted: Counted,
     _connected: Connected,
 }
 
 impl Connection {
-    pub(super) fn new(service: Arc<dyn Realtime>, cx: &Context, transport: &'static str) -> Self {
+    /// # Errors
+    /// `Unavailable` when the server stops; `RateLimited` for a user who has too many.
+    pub(super) fn new(service: Arc<dyn Realtime>, cx: &Context, transport: &'static str) -> Result<Self> {
         let state = Arc::clone(cx.state());
+        if state.closing.is_cancelled() {
+            return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
+        }
         let limits = &state.limits;
+        let counted = state.connections.admit(cx.caller(), limits.connections_per_user)?;
         let mut heartbeat = interval(limits.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
-        Self {
+        Ok(Self {
             service,
             caller: cx.caller().clone(),
             token: cx.token().cloned(),
-            check_at: Instant::now() + limits.token_check,
+            check: Box::pin(sleep(limits.token_check)),
             heartbeat,
             subscriptions: Subscriptions::new(limits.heartbeat),
             reopening: Vec::new(),
+            seats: Seats::new(state.channels.clone()),
+            stopping: Box::pin(state.closing.clone().cancelled_owned()),
+            close: None,
+            is_stream: transport == "sse",
+            counted,
             _connected: state.metrics.connected(transport),
             state,
-        }
+        })
     }
 
     /// Whether the client has said who it is or what it wants.
     pub(super) fn is_settled(&self) -> bool {
-        !self.caller.is_anonymous() || self.subscriptions.len() > 0
+        !self.caller.is_anonymous() || self.subscriptions.len() > 0 || self.seats.len() > 0
     }
 
     /// Opens a subscription; `Subscribed` is what the client must hear first.
     ///
     /// # Errors
     /// What the service refuses, and `Conflict` or `RateLimited` of this connection's own.
-    pub(super) async fn subscribe(&mut self, reference: String, wanted: Subscribe) -> Result<ServerFrame> {
-        if self.subscriptions.contains(&reference) || self.reopening.iter().any(|(other, _)| *other == reference) {
-            return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
-        }
-        if self.subscriptions.len() + self.reopening.len() >= self.state.limits.subscriptions {
-            let message = format!("a connection has {} subscriptions at most", self.state.limits.subscriptions);
-            return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
-        }
-        let subscription = self.service.subscribe(&self.caller, wanted.clone()).await?;
+    pub(super) async fn subscribe(&mut self, reference: String, wanted: Wanted) -> Result<ServerFrame> {
+        self.has_room(&reference)?;
+        let subscription = wanted.open(&*self.service, &self.caller).await?;
         let (cursor, recovered) = (subscription.start().clone(), subscription.recovered());
         let from = recovered.then(|| subscription.cursor());
+        let basis = subscription.basis().cloned();
         self.subscriptions.add(reference.clone(), wanted, subscription);
-        Ok(ServerFrame::Subscribed { reference, cursor, from, recovered })
+        Ok(ServerFrame::Subscribed { reference, cursor, from, recovered, basis })
+    }
+
+    /// Whether there is room for another subscription or channel of this name.
+    fn has_room(&self, reference: &str) -> Result<()> {
+        let reopens = || self.reopening.iter().any(|(other, _)| *other == reference);
+        if self.subscriptions.contains(reference) || self.seats.contains(reference) || reopens() {
+            return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
+        }
+        let most = self.state.limits.subscriptions;
+        if self.subscriptions.len() + self.reopening.len() + self.seats.len() >= most {
+            let message = format!("a connection has {most} subscriptions and channels at most");
+            return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
+        }
+        Ok(())
     }
 
     /// Does what a frame of the client asks for, and answers it.
@@ -101,27 +135,45 @@ impl Connection {
         match frame {
             ClientFrame::Ping {} => Ok(Some(ServerFrame::Pong)),
             ClientFrame::Auth { token } => self.authenticate(SecretString::from(token)).await.map(|()| None),
-            ClientFrame::Unsubscribe { reference } => Ok(match self.remove(&reference) {
+            ClientFrame::Unsubscribe { reference } | ClientFrame::Leave { reference } => Ok(match self.remove(&reference) {
                 true => None,
                 false => {
-                    let error = Error::not_found("unknown-ref", "there is no subscription with this `ref`");
+                    let error = Error::not_found("unknown-ref", "there is no subscription or channel with this `ref`");
                     Some(ServerFrame::error(Some(reference), &error))
                 }
             }),
             ClientFrame::Subscribe { reference, collection, id, filter, since } => {
-                let wanted = wanted(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
-                let answer = match wanted {
-                    Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
+                let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
+                Ok(Some(self.answer(reference, wanted).await))
+            }
+            ClientFrame::Watch { reference, collection, id, filter, since, basis } => {
+                let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
+                Ok(Some(self.answer(reference, wanted.map(|wanted| wanted.watched(basis.as_deref()))).await))
+            }
+            ClientFrame::Join { reference, channel, presence, echo } => {
+                let joined = match self.has_room(&reference) {
+                    Ok(()) => self.seats.join(&self.caller, &reference, (&channel, presence.as_ref(), echo)).await,
                     Err(error) => Err(error),
                 };
-                Ok(Some(answer.unwrap_or_else(|error| {
-                    if error.kind() == ErrorKind::Internal {
-                        tracing::error!(code = error.code(), error = ?error, "a subscription failed");
-                    }
-                    ServerFrame::error(Some(reference), &error)
-                })))
+                Ok(Some(joined.unwrap_or_else(|error| failed(reference, &error))))
+            }
+            ClientFrame::Broadcast { reference, event, payload } => {
+                let sent = self.seats.send(&reference, &event, &payload).await;
+                Ok(sent.err().map(|error| failed(reference, &error)))
+            }
+            ClientFrame::Presence { reference, state } => {
+                let said = self.seats.set_presence(&reference, state.as_ref()).await;
+                Ok(said.err().map(|error| failed(reference, &error)))
             }
         }
+    }
+
+    async fn answer(&mut self, reference: String, wanted: Result<Wanted>) -> ServerFrame {
+        let answer = match wanted {
+            Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
+            Err(error) => Err(error),
+        };
+        answer.unwrap_or_else(|error| failed(reference, &error))
     }
 
     /// Waits for the next thing to tell the client. Dropping the future loses nothing.
@@ -131,33 +183,49 @@ impl Connection {
     pub(super) async fn next(&mut self) -> Result<ServerFrame, End> {
         loop {
             // Before anything is handed out, not only while nothing happens.
-            if self.token.is_some() && self.check_at <= Instant::now() {
+            if self.token.is_some() && self.check.deadline() <= Instant::now() {
                 self.check().await?;
             }
             if !self.reopening.is_empty() {
                 self.reopen().await?;
             }
-            let check_at = self.check_at;
+            if self.seats.is_renewing() {
+                let closing = self.state.closing.clone();
+                tokio::select! {
+                    () = closing.cancelled() => return Err(End::Stopping),
+                    () = self.seats.renew(&self.caller) => {}
+                }
+            }
             let checks = self.token.is_some();
-            let closing = self.state.closing.clone();
             tokio::select! {
                 biased;
-                () = closing.cancelled() => return Err(End::Stopping),
-                () = tokio::time::sleep_until(check_at), if checks => {}
-                frame = self.subscriptions.next() => return frame.map_err(|_| End::Stopping),
+                () = &mut self.stopping, if self.close.is_none() => {
+                    self.close = Some(Box::pin(sleep(self.state.connections.turn())));
+                }
+                () = turn(self.close.as_mut()) => return Err(End::Stopping),
+                () = &mut self.check, if checks => {}
+                frame = either(&mut self.subscriptions, &mut self.seats) => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
-                    if let Some(cursor) = self.subscriptions.cursor() {
-                        return Ok(ServerFrame::Heartbeat { cursor: cursor.clone() });
+                    if let Some((cursor, basis)) = self.subscriptions.place() {
+                        return Ok(ServerFrame::Heartbeat { cursor, basis });
+                    }
+                    if self.is_stream {
+                        return Ok(ServerFrame::KeepAlive);
                     }
                 }
             }
         }
     }
 
+    /// Where the client can go on elsewhere.
+    pub(super) fn farewell(&self) -> Option<ServerFrame> {
+        self.subscriptions.place().map(|(cursor, basis)| ServerFrame::Heartbeat { cursor, basis })
+    }
+
     fn remove(&mut self, reference: &str) -> bool {
         let waiting = self.reopening.len();
         self.reopening.retain(|(other, _)| other != reference);
-        self.subscriptions.remove(reference) || self.reopening.len() < waiting
+        self.subscriptions.remove(reference) || self.reopening.len() < waiting || self.seats.leave(reference)
     }
 
     /// Takes newer credentials: from nobody to somebody, or of the same user.
@@ -165,7 +233,7 @@ impl Connection {
         let caller = verify(&self.state, token.expose_secret()).await.map_err(End::Unauthenticated)?;
         self.become_caller(caller).await?;
         self.token = Some(token);
-        self.check_at = Instant::now() + self.state.limits.token_check;
+        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
         Ok(())
     }
 
@@ -178,7 +246,7 @@ impl Connection {
             Err(error) if error.is_retryable() => {}
             Err(error) => return Err(End::Unauthenticated(error)),
         }
-        self.check_at = Instant::now() + self.state.limits.token_check;
+        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
         Ok(())
     }
 
@@ -188,14 +256,16 @@ impl Connection {
             let message = "this connection belongs to another user; open a new one";
             return Err(End::Unauthenticated(Error::new(ErrorKind::Unauthenticated, "other-user", message)));
         }
+        self.counted.belongs_to(&caller, self.state.limits.connections_per_user).map_err(End::TooMany)?;
         let caller = match self.caller.request_id() {
             Some(id) => caller.with_request_id(id),
             None => caller,
         };
-        let rights_changed = other || self.caller.roles() != caller.roles();
+        let rights_changed = other || self.caller.roles() != caller.roles() || self.caller.claims() != caller.claims();
         self.caller = caller;
         if rights_changed {
             self.reopening.extend(self.subscriptions.take_all());
+            self.seats.caller_changed();
         }
         Ok(())
     }
@@ -204,7 +274,7 @@ impl Connection {
     /// in the list, so that dropping the future loses nothing.
     async fn reopen(&mut self) -> Result<(), End> {
         while let Some((reference, wanted)) = self.reopening.last().cloned() {
-            match self.service.subscribe(&self.caller, wanted.clone()).await {
+            match wanted.open(&*self.service, &self.caller).await {
                 Ok(subscription) => {
                     self.reopening.pop();
                     self.subscriptions.add(reference, wanted, subscription);
@@ -223,31 +293,28 @@ impl Connection {
     }
 }
 
-/// What a client asks for, checked.
-///
-/// # Errors
-/// `Invalid` naming the member.
-pub(super) fn wanted(
-    collection: &str,
-    id: Option<&str>,
-    filter: Option<&str>,
-    since: Option<&str>,
-) -> Result<Subscribe> {
-    let mut wanted = Subscribe::to(CollectionName::new(collection)?);
-    if let Some(id) = id {
-        wanted = wanted.with_id(DocumentId::new(id)?);
+/// What happens next in a document or in a channel; neither keeps the other waiting.
+async fn either(subscriptions: &mut Subscriptions, seats: &mut Seats) -> Result<ServerFrame> {
+    tokio::select! {
+        frame = subscriptions.next() => frame,
+        frame = seats.next() => frame,
     }
-    if let Some(filter) = filter.filter(|text| !text.trim().is_empty()) {
-        let filter = Expression::parse(filter, Scope::Filter).map_err(|error| match error.field() {
-            Some(_) => error,
-            None => error.with_field("filter"),
-        })?;
-        wanted = wanted.with_filter(filter);
+}
+
+/// What the client is told of something that it asked for.
+fn failed(reference: String, error: &Error) -> ServerFrame {
+    if error.kind() == ErrorKind::Internal {
+        tracing::error!(code = error.code(), error = ?error, "a frame could not be answered");
     }
-    if let Some(since) = since {
-        wanted = wanted.with_since(since.parse().map_err(|error: Error| error.with_field("since"))?);
+    ServerFrame::error(Some(reference), error)
+}
+
+/// Waits for the turn to close, for ever while there is none.
+async fn turn(close: Option<&mut Pin<Box<Sleep>>>) {
+    match close {
+        Some(close) => close.await,
+        None => std::future::pending().await,
     }
-    Ok(wanted)
 }
 
 impl fmt::Debug for Connection {

@@ -1,13 +1,20 @@
 //! What stands on the wire, version 1: the frames of a WebSocket, and the data of SSE events.
 #![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use universal_core::{
     cursor::Cursor,
     error::{Error, Result},
-    realtime::Delivery,
+    realtime::{Delivery, SnapshotPage},
 };
 
+use super::channel_frame::ChannelFrame;
+
+/// After how many milliseconds a browser comes back to an event stream that ended.
+const RETRY: u32 = 1000;
 /// The longest `ref` in bytes.
 const MAX_REF: usize = 64;
 
@@ -22,14 +29,52 @@ pub(super) enum ClientFrame {
     Subscribe {
         #[serde(rename = "ref")]
         reference: String,
+        /// `"*"` for all collections of the tenant.
         collection: String,
         id: Option<String>,
         filter: Option<String>,
         since: Option<String>,
     },
+    /// As `subscribe`, with the documents that are there.
+    Watch {
+        #[serde(rename = "ref")]
+        reference: String,
+        collection: String,
+        id: Option<String>,
+        filter: Option<String>,
+        since: Option<String>,
+        basis: Option<String>,
+    },
     Unsubscribe {
         #[serde(rename = "ref")]
         reference: String,
+    },
+    /// Joins a channel.
+    Join {
+        #[serde(rename = "ref")]
+        reference: String,
+        channel: String,
+        presence: Option<Value>,
+        #[serde(default)]
+        echo: bool,
+    },
+    Leave {
+        #[serde(rename = "ref")]
+        reference: String,
+    },
+    /// A message to all who joined the channel.
+    Broadcast {
+        #[serde(rename = "ref")]
+        reference: String,
+        event: String,
+        #[serde(default)]
+        payload: Value,
+    },
+    /// What the others see of this one; without, or with null, nothing.
+    Presence {
+        #[serde(rename = "ref")]
+        reference: String,
+        state: Option<Value>,
     },
     Ping {},
 }
@@ -44,7 +89,13 @@ impl ClientFrame {
             Error::invalid("invalid-frame", format!("the frame was not understood: {}", cut(sentence, 200)))
         })?;
         let reference = match &frame {
-            Self::Subscribe { reference, .. } | Self::Unsubscribe { reference } => Some(reference),
+            Self::Subscribe { reference, .. }
+            | Self::Watch { reference, .. }
+            | Self::Unsubscribe { reference }
+            | Self::Join { reference, .. }
+            | Self::Leave { reference }
+            | Self::Broadcast { reference, .. }
+            | Self::Presence { reference, .. } => Some(reference),
             Self::Auth { .. } | Self::Ping {} => None,
         };
         match reference {
@@ -66,10 +117,19 @@ pub(super) enum ServerFrame {
         cursor: Cursor,
         from: Option<Cursor>,
         recovered: bool,
+        /// Of a watch.
+        basis: Option<Arc<str>>,
+    },
+    /// Some of the documents that a watch begins with.
+    Snapshot {
+        reference: String,
+        page: SnapshotPage,
     },
     Change {
         reference: String,
         delivery: Delivery,
+        /// Of a watch.
+        basis: Option<Arc<str>>,
     },
     Resync {
         reference: String,
@@ -84,8 +144,13 @@ pub(super) enum ServerFrame {
     },
     Heartbeat {
         cursor: Cursor,
+        /// Of the only subscription, where that is a watch.
+        basis: Option<Arc<str>>,
     },
+    Channel(ChannelFrame),
     Pong,
+    /// Nothing, to keep an event stream open: a comment.
+    KeepAlive,
 }
 
 impl ServerFrame {
@@ -96,48 +161,72 @@ impl ServerFrame {
     /// A WebSocket message.
     pub(super) fn to_text(&self) -> String {
         match self {
-            Self::Subscribed { reference, cursor, recovered, .. } => {
-                object("subscribed", Some(reference), &Subscribed { cursor, recovered: *recovered })
+            Self::Subscribed { reference, cursor, recovered, basis, .. } => {
+                let basis = basis.as_deref();
+                object("subscribed", Some(reference), &Subscribed { cursor, recovered: *recovered, basis })
             }
-            Self::Change { reference, delivery } => {
-                let mut out = String::with_capacity(512);
-                out.push_str("{\"type\":\"change\",\"ref\":");
-                out.push_str(&quoted(reference));
-                out.push(',');
-                write_change(&mut out, delivery);
-                out.push('}');
+            Self::Snapshot { reference, page } => {
+                let mut out = begin("snapshot", reference, page.rows.len() * 512);
+                write_snapshot(&mut out, page);
+                out
+            }
+            Self::Change { reference, delivery, .. } => {
+                let printed = delivery.print_once(change);
+                let mut out = begin("change", reference, printed.len());
+                out.push_str(printed);
                 out
             }
             Self::Resync { reference, reason, cursor } => object("resync", Some(reference), &Resync { reason, cursor }),
             Self::Error { reference, code, message, position } => {
                 object("error", reference.as_ref(), &Failed { code, message, position: *position })
             }
-            Self::Heartbeat { cursor } => object("heartbeat", None, &Heartbeat { cursor }),
+            Self::Heartbeat { cursor, .. } => object("heartbeat", None, &Heartbeat { cursor }),
+            Self::Channel(frame) => frame.to_text(),
             Self::Pong => "{\"type\":\"pong\"}".to_owned(),
+            Self::KeepAlive => "{\"type\":\"heartbeat\"}".to_owned(),
         }
     }
 
     /// An SSE event. `id:` is there only where a client that begins again after it misses nothing.
     pub(super) fn to_event(&self) -> String {
         match self {
-            Self::Subscribed { cursor, from, recovered, .. } => {
-                event("subscribed", from.as_ref(), &json(&Subscribed { cursor, recovered: *recovered }))
+            Self::Subscribed { cursor, from, recovered, basis, .. } => {
+                let members = Subscribed { cursor, recovered: *recovered, basis: basis.as_deref() };
+                let from = from.as_ref().map(|from| (from, basis.as_deref()));
+                format!("retry: {RETRY}\n{}", event("subscribed", from, &json(&members)))
             }
-            Self::Change { delivery, .. } => {
-                let mut data = String::with_capacity(512);
+            Self::Snapshot { page, .. } => {
+                let mut data = String::with_capacity(page.rows.len() * 512 + 128);
                 data.push('{');
-                write_change(&mut data, delivery);
-                data.push('}');
-                event("change", Some(delivery.cursor()), &data)
+                write_snapshot(&mut data, page);
+                event("snapshot", page.is_last.then_some((&page.cursor, Some(&*page.basis))), &data)
             }
-            Self::Resync { reason, cursor, .. } => event("resync", Some(cursor), &json(&Resync { reason, cursor })),
+            Self::Change { delivery, basis, .. } => {
+                let printed = delivery.print_once(change);
+                event("change", Some((delivery.cursor(), basis.as_deref())), &format!("{{{printed}"))
+            }
+            Self::Resync { reason, cursor, .. } => {
+                event("resync", Some((cursor, None)), &json(&Resync { reason, cursor }))
+            }
             // Not "error": a browser's EventSource has an event of its own with that name.
             Self::Error { code, message, position, .. } => {
                 event("closed", None, &json(&Failed { code, message, position: *position }))
             }
-            Self::Heartbeat { cursor } => event("heartbeat", Some(cursor), &json(&Heartbeat { cursor })),
-            Self::Pong => String::new(),
+            Self::Heartbeat { cursor, basis } => {
+                event("heartbeat", Some((cursor, basis.as_deref())), &json(&Heartbeat { cursor }))
+            }
+            // Streams of events join no channels.
+            Self::Channel(_) | Self::Pong => String::new(),
+            Self::KeepAlive => ": keep-alive\n\n".to_owned(),
         }
+    }
+}
+
+/// The id of an SSE event is a cursor, and of a watch also the basis that its documents stand on: `<cursor>~<basis>`.
+pub(super) fn split_event_id(id: &str) -> (&str, Option<&str>) {
+    match id.split_once('~') {
+        Some((cursor, basis)) => (cursor, Some(basis)),
+        None => (id, None),
     }
 }
 
@@ -145,6 +234,8 @@ impl ServerFrame {
 struct Subscribed<'a> {
     cursor: &'a Cursor,
     recovered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    basis: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -166,8 +257,9 @@ struct Heartbeat<'a> {
     cursor: &'a Cursor,
 }
 
-/// The members of a change; the document passes through as text.
-fn write_change(out: &mut String, delivery: &Delivery) {
+/// What follows the reference in a change, the same for all who see the same of it; the document passes through as text.
+fn change(delivery: &Delivery) -> String {
+    let mut out = String::with_capacity(512);
     // A cursor, an operation's and a collection's name need no escape.
     out.push_str(&format!(
         "\"cursor\":\"{}\",\"op\":\"{}\",\"collection\":\"{}\",\"id\":{},\"revision\":{}",
@@ -179,9 +271,40 @@ fn write_change(out: &mut String, delivery: &Delivery) {
     ));
     let before = out.len();
     out.push_str(",\"document\":");
-    if !delivery.write_document(out) {
+    if !delivery.write_document(&mut out) {
         out.truncate(before);
     }
+    out.push('}');
+    out
+}
+
+/// The members of a snapshot and the end of the object.
+fn write_snapshot(out: &mut String, page: &SnapshotPage) {
+    out.push_str(&format!(
+        "\"cursor\":\"{}\",\"basis\":{},\"first\":{},\"last\":{},\"documents\":[",
+        page.cursor,
+        quoted(&page.basis),
+        page.is_first,
+        page.is_last,
+    ));
+    for (place, row) in page.rows.iter().enumerate() {
+        if place > 0 {
+            out.push(',');
+        }
+        row.write_document(out);
+    }
+    out.push_str("]}");
+}
+
+/// The beginning of a frame with room for as many bytes more.
+fn begin(kind: &str, reference: &str, room: usize) -> String {
+    let mut out = String::with_capacity(room + reference.len() + 48);
+    out.push_str("{\"type\":\"");
+    out.push_str(kind);
+    out.push_str("\",\"ref\":");
+    out.push_str(&quoted(reference));
+    out.push(',');
+    out
 }
 
 fn object(kind: &str, reference: Option<&String>, members: &impl Serialize) -> String {
@@ -197,9 +320,10 @@ fn object(kind: &str, reference: Option<&String>, members: &impl Serialize) -> S
 }
 
 /// One event. Data of one line: JSON has no raw line feeds.
-fn event(name: &str, id: Option<&Cursor>, data: &str) -> String {
+fn event(name: &str, id: Option<(&Cursor, Option<&str>)>, data: &str) -> String {
     match id {
-        Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n"),
+        Some((cursor, Some(basis))) => format!("event: {name}\nid: {cursor}~{basis}\ndata: {data}\n\n"),
+        Some((cursor, None)) => format!("event: {name}\nid: {cursor}\ndata: {data}\n\n"),
         None => format!("event: {name}\ndata: {data}\n\n"),
     }
 }
@@ -252,10 +376,14 @@ mod tests {
             cursor: cursor.clone(),
             from: Some(Cursor::new("e1", 3)),
             recovered: true,
+            basis: None,
         };
         assert_eq!(frame.to_text(), r#"{"type":"subscribed","ref":"a\"b","cursor":"e1.7","recovered":true}"#);
-        assert_eq!(frame.to_event(), "event: subscribed\nid: e1.3\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n");
-        let frame = ServerFrame::Heartbeat { cursor };
+        assert_eq!(
+            frame.to_event(),
+            "retry: 1000\nevent: subscribed\nid: e1.3\ndata: {\"cursor\":\"e1.7\",\"recovered\":true}\n\n"
+        );
+        let frame = ServerFrame::Heartbeat { cursor, basis: None };
         assert_eq!(frame.to_text(), r#"{"type":"heartbeat","cursor":"e1.7"}"#);
         assert_eq!(frame.to_event(), "event: heartbeat\nid: e1.7\ndata: {\"cursor\":\"e1.7\"}\n\n");
         let error = Error::invalid("invalid-filter", "expected a name").with_position(3);

@@ -1,5 +1,7 @@
 //! Realtime: one life of a client ([`connection`]) over two transports.
 
+mod channel_frame;
+mod channels;
 mod connection;
 mod frame;
 #[cfg(feature = "websocket")]
@@ -9,6 +11,7 @@ mod subscriptions;
 mod ticket;
 #[cfg(feature = "websocket")]
 mod upgrade;
+mod wanted;
 #[cfg(feature = "websocket")]
 mod websocket;
 

@@ -12,9 +12,10 @@ use universal_core::{
 };
 
 use super::{
-    connection::{Connection, End, wanted},
-    frame::ServerFrame,
+    connection::{Connection, End},
+    frame::{ServerFrame, split_event_id},
     ticket,
+    wanted::Wanted,
 };
 use crate::{
     body::{BodyError, ResponseBody},
@@ -22,7 +23,7 @@ use crate::{
     response::{self, Response},
 };
 
-/// `GET /realtime/sse?collection=&id=&filter=&since=&ticket=`; `Last-Event-ID`, which a browser sends when it comes back, is
+/// `GET /realtime/sse?collection=&id=&filter=&since=&watch=&basis=&ticket=`; `Last-Event-ID`, which a browser sends when it comes back, is
 /// newer than `since` and stands over it.
 pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Result<Response> {
     let mut query = cx.query()?;
@@ -30,18 +31,26 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
         Error::invalid("missing-parameter", "say which collection: `?collection=todos`").with_field("collection")
     })?;
     let (id, filter, since) = (query.take("id"), query.take("filter"), query.take("since"));
-    let ticket = query.take("ticket");
+    let watches = watches(query.take("watch").as_deref())?;
+    let (basis, ticket) = (query.take("basis"), query.take("ticket"));
     query.finish()?;
     if let Some(ticket) = ticket {
-        let stream = format!("{collection} {id:?} {filter:?}");
+        let stream = format!("{collection} {id:?} {filter:?} {watches}");
         ticket::redeem(&mut cx, &ticket, &stream).await?;
     }
     let last = last_event_id(&cx)?;
-    let wanted = wanted(&collection, id.as_deref(), filter.as_deref(), last.as_deref().or(since.as_deref()))?;
-    if cx.state().closing.is_cancelled() {
-        return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
+    let (since, basis) = match last.as_deref() {
+        Some(last) => {
+            let (cursor, basis) = split_event_id(last);
+            (Some(cursor), basis)
+        }
+        None => (since.as_deref(), basis.as_deref()),
+    };
+    let mut wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since)?;
+    if watches {
+        wanted = wanted.watched(basis);
     }
-    let mut connection = Connection::new(service, &cx, "sse");
+    let mut connection = Connection::new(service, &cx, "sse")?;
     let subscribed = connection.subscribe(String::new(), wanted).await?;
     let mut response = response::empty(StatusCode::OK);
     *response.body_mut() = ResponseBody::stream(events(connection, subscribed));
@@ -62,7 +71,7 @@ fn events(connection: Connection, subscribed: ServerFrame) -> impl Stream<Item =
             // The only subscription has failed: so has the stream.
             Ok(frame @ ServerFrame::Error { .. }) => Some((Ok(Bytes::from(frame.to_event())), None)),
             Ok(frame) => Some((Ok(Bytes::from(frame.to_event())), Some(connection))),
-            Err(End::Unauthenticated(error)) => {
+            Err(End::Unauthenticated(error) | End::TooMany(error)) => {
                 Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
             }
             Err(End::Stopping) => {
@@ -72,6 +81,14 @@ fn events(connection: Connection, subscribed: ServerFrame) -> impl Stream<Item =
         }
     });
     futures_util::StreamExt::chain(first, rest)
+}
+
+fn watches(text: Option<&str>) -> Result<bool> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(Error::invalid("invalid-parameter", "`watch` is true or false").with_field("watch")),
+    }
 }
 
 fn last_event_id(cx: &Context) -> Result<Option<String>> {

@@ -2,7 +2,7 @@
 //!
 //! They pull: while nobody asks for the next event, because the client does not read, nothing is fetched or queued.
 
-use std::{collections::HashMap, fmt, pin::Pin, time::Duration};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use futures_core::Stream;
 use futures_util::{
@@ -13,10 +13,10 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use universal_core::{
     cursor::Cursor,
     error::{Error, Result},
-    realtime::{Event, ResyncReason, Subscribe, Subscription},
+    realtime::{Event, Subscription},
 };
 
-use super::frame::ServerFrame;
+use super::{frame::ServerFrame, wanted::Wanted};
 
 /// The pause after a failed read of the feed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -26,20 +26,25 @@ const SHUTTING_DOWN: &str = "shutting-down";
 
 /// What came of one subscription.
 enum Item {
-    Event(Event, Cursor),
+    Event(Event, Place),
     /// Nothing new; everything up to here has been looked at.
-    Looked(Cursor),
+    Looked(Place),
     /// It is over.
     Failed(Error),
 }
 
 type Items = Pin<Box<dyn Stream<Item = (String, Item)> + Send>>;
 
+/// How far a subscription is; nothing while the client cannot go on from there, because documents are on their way.
+type Place = Option<Cursor>;
+
 /// One open subscription.
 struct Open {
     /// What was asked for, to ask again with other rights.
-    wanted: Subscribe,
-    cursor: Cursor,
+    wanted: Wanted,
+    place: Place,
+    /// Of a watch: what the client's documents stand on.
+    basis: Option<Arc<str>>,
     abort: AbortHandle,
 }
 
@@ -63,8 +68,8 @@ impl Subscriptions {
         self.open.contains_key(reference)
     }
 
-    pub(super) fn add(&mut self, reference: String, wanted: Subscribe, subscription: Subscription) {
-        let cursor = subscription.cursor();
+    pub(super) fn add(&mut self, reference: String, wanted: Wanted, subscription: Subscription) {
+        let (place, basis) = (place(&subscription), subscription.basis().cloned());
         let mut looks = interval(self.heartbeat);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         looks.reset();
@@ -78,7 +83,7 @@ impl Subscriptions {
         });
         let (items, abort) = abortable(items);
         self.items.push(Box::pin(items));
-        if let Some(replaced) = self.open.insert(reference, Open { wanted, cursor, abort }) {
+        if let Some(replaced) = self.open.insert(reference, Open { wanted, place, basis, abort }) {
             replaced.abort.abort();
         }
     }
@@ -95,14 +100,22 @@ impl Subscriptions {
     }
 
     /// Takes all out, each with what it wanted and where it stands.
-    pub(super) fn take_all(&mut self) -> Vec<(String, Subscribe)> {
+    pub(super) fn take_all(&mut self) -> Vec<(String, Wanted)> {
         self.items.clear();
-        self.open.drain().map(|(reference, open)| (reference, open.wanted.with_since(open.cursor))).collect()
+        let again = |open: Open| open.wanted.from(open.place.map(|cursor| (cursor, open.basis)));
+        self.open.drain().map(|(reference, open)| (reference, again(open))).collect()
     }
 
-    /// The place that every subscription has reached.
-    pub(super) fn cursor(&self) -> Option<&Cursor> {
-        self.open.values().map(|open| &open.cursor).min_by_key(|cursor| cursor.seq())
+    /// The place that every subscription has reached, with its basis if the only one is a watch; nothing while there is
+    /// one that a client could not go on with from there.
+    pub(super) fn place(&self) -> Option<(Cursor, Option<Arc<str>>)> {
+        let places: Option<Vec<&Cursor>> = self.open.values().map(|open| open.place.as_ref()).collect();
+        let least = places?.into_iter().min_by_key(|cursor| cursor.seq())?.clone();
+        let basis = match self.open.len() {
+            1 => self.open.values().next().and_then(|open| open.basis.clone()),
+            _ => None,
+        };
+        Some((least, basis))
     }
 
     /// The next thing to tell the client; waits for ever without subscriptions. Dropping the future loses nothing.
@@ -115,10 +128,13 @@ impl Subscriptions {
             // What an aborted subscription had ready is for nobody.
             let Some(open) = self.open.get_mut(&reference) else { continue };
             match item {
-                Item::Looked(cursor) => open.cursor = cursor,
-                Item::Event(event, cursor) => {
-                    open.cursor = cursor;
-                    if let Some(frame) = frame(reference, event) {
+                Item::Looked(place) => open.place = place,
+                Item::Event(event, place) => {
+                    open.place = place;
+                    if let Event::Snapshot(page) = &event {
+                        open.basis = Some(Arc::clone(&page.basis));
+                    }
+                    if let Some(frame) = frame(reference, event, open.basis.as_ref()) {
                         return Ok(frame);
                     }
                 }
@@ -139,16 +155,16 @@ async fn pull((mut subscription, mut looks): (Subscription, Interval)) -> (Item,
         let next = tokio::select! {
             biased;
             next = subscription.next() => next,
-            _ = looks.tick() => return (Item::Looked(subscription.cursor()), Some((subscription, looks))),
+            _ = looks.tick() => return (Item::Looked(place(&subscription)), Some((subscription, looks))),
         };
         match next {
             Ok(event) => {
-                let cursor = match &event {
-                    Event::Change(delivery) => delivery.cursor().clone(),
-                    Event::Resync { cursor, .. } => cursor.clone(),
-                    _ => subscription.cursor(),
+                let place = match &event {
+                    Event::Change(delivery) => Some(delivery.cursor().clone()),
+                    Event::Resync { cursor, .. } => Some(cursor.clone()),
+                    _ => place(&subscription),
                 };
-                return (Item::Event(event, cursor), Some((subscription, looks)));
+                return (Item::Event(event, place), Some((subscription, looks)));
             }
             Err(error) if error.is_retryable() && error.code() != SHUTTING_DOWN => tokio::time::sleep(PAUSE).await,
             Err(error) => return (Item::Failed(error), None),
@@ -156,16 +172,17 @@ async fn pull((mut subscription, mut looks): (Subscription, Interval)) -> (Item,
     }
 }
 
-fn frame(reference: String, event: Event) -> Option<ServerFrame> {
-    match event {
-        Event::Change(delivery) => Some(ServerFrame::Change { reference, delivery }),
-        Event::Resync { reason, cursor } => Some(ServerFrame::Resync { reference, reason: said(reason), cursor }),
-        _ => None,
-    }
+fn place(subscription: &Subscription) -> Place {
+    subscription.is_resumable().then(|| subscription.cursor())
 }
 
-fn said(reason: ResyncReason) -> &'static str {
-    reason.as_str()
+fn frame(reference: String, event: Event, basis: Option<&Arc<str>>) -> Option<ServerFrame> {
+    match event {
+        Event::Change(delivery) => Some(ServerFrame::Change { reference, delivery, basis: basis.cloned() }),
+        Event::Resync { reason, cursor } => Some(ServerFrame::Resync { reference, reason: reason.as_str(), cursor }),
+        Event::Snapshot(page) => Some(ServerFrame::Snapshot { reference, page }),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for Subscriptions {

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use universal_core::{
+    auth::ticket::FIRST_USE,
     error::{Error, ErrorKind, Result},
     realtime::Realtime,
 };
@@ -14,12 +15,11 @@ use crate::{
     context::Context,
     middleware::authenticate::verify,
     response::{self, Response},
-    tickets::FIRST_USE,
 };
 
 #[derive(Serialize)]
-struct Issued {
-    ticket: String,
+struct Issued<'a> {
+    ticket: &'a str,
     /// Seconds until it must have been used.
     expires_in: u64,
 }
@@ -27,16 +27,16 @@ struct Issued {
 /// Gives a ticket for the access token of the request.
 pub(super) async fn issue(_: Arc<dyn Realtime>, cx: Context) -> Result<Response> {
     cx.no_query()?;
-    let (Some(user), Some(token)) = (cx.caller().user_id(), cx.token()) else {
+    let (Some(auth), Some(_), Some(token)) = (&cx.state().auth, cx.caller().user_id(), cx.token()) else {
         return Err(Error::new(
             ErrorKind::Conflict,
             "no-access-token",
             "a ticket stands for an access token; these credentials have none, and need no ticket",
         ));
     };
-    let token = SecretString::from(token.expose_secret());
-    let ticket = cx.state().tickets.issue(user, token)?;
-    response::json(StatusCode::CREATED, &Issued { ticket, expires_in: FIRST_USE.as_secs() })
+    let ticket = auth.issue_ticket(cx.caller(), token).await?;
+    let issued = Issued { ticket: ticket.expose_secret(), expires_in: FIRST_USE.as_secs() };
+    response::json(StatusCode::CREATED, &issued)
 }
 
 /// Makes the owner of `ticket` the caller of this request.
@@ -44,17 +44,12 @@ pub(super) async fn issue(_: Arc<dyn Realtime>, cx: Context) -> Result<Response>
 /// # Errors
 /// `Unauthenticated` if the ticket, or the token behind it, is not valid (any more).
 pub(super) async fn redeem(cx: &mut Context, ticket: &str, stream: &str) -> Result<()> {
-    let token = cx.state().tickets.redeem(ticket, stream)?;
-    match verify(cx.state(), token.expose_secret()).await {
-        Ok(caller) => {
-            cx.set_caller(caller, Some(token));
-            Ok(())
-        }
-        Err(error) => {
-            if !error.is_retryable() {
-                cx.state().tickets.forget(ticket);
-            }
-            Err(error)
-        }
-    }
+    let Some(auth) = cx.state().auth.clone() else {
+        let message = "this server takes no tickets: it has no accounts of its own";
+        return Err(Error::new(ErrorKind::Unauthenticated, "invalid-ticket", message));
+    };
+    let token = auth.redeem_ticket(ticket, stream).await?;
+    let caller = verify(cx.state(), token.expose_secret()).await?;
+    cx.set_caller(caller, Some(token));
+    Ok(())
 }

@@ -8,7 +8,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use universal_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     realtime::Realtime,
 };
 
@@ -27,13 +27,10 @@ pub(super) async fn upgrade(service: Arc<dyn Realtime>, mut cx: Context) -> Resu
     cx.no_query()?;
     let key = key(cx.headers())?.clone();
     origin::check(&cx)?;
-    if cx.state().closing.is_cancelled() {
-        return Err(Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again"));
-    }
     let Some(upgrade) = cx.head_mut().extensions.remove::<OnUpgrade>() else {
         return Err(needed("the server in front cannot upgrade connections; use GET /realtime/sse here"));
     };
-    let connection = Connection::new(service, &cx, "websocket");
+    let connection = Connection::new(service, &cx, "websocket")?;
     let state = Arc::clone(cx.state());
     let request_id = Arc::clone(cx.request_id());
     cx.state().tasks.spawn(async move {

@@ -27,8 +27,11 @@ use crate::state::State;
 const UNAUTHENTICATED: u16 = 4401;
 /// No credentials and no subscription within the time for them.
 const TOO_LATE: u16 = 4408;
-/// More frames than allowed.
+/// More frames, or more connections of a user, than allowed.
 const TOO_MANY: u16 = 4429;
+
+/// The server restarts: another, or the same in a moment, answers (IANA's registry of close codes).
+const RESTARTING: u16 = 1012;
 
 /// How many events go out with one flush.
 const BATCH: usize = 64;
@@ -147,7 +150,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
     /// Says why, in a frame that a client's code can read, and then in the close frame.
     async fn end(&mut self, end: End) -> Closing {
         match end {
-            End::Stopping => Some((1001, "the server is stopping; connect again".to_owned())),
+            End::Stopping => {
+                // Where the client goes on, at the next process.
+                if let Some(frame) = self.connection.farewell() {
+                    let _ = self.send(Message::text(frame.to_text())).await;
+                }
+                Some((RESTARTING, "the server is stopping; connect again".to_owned()))
+            }
+            End::TooMany(error) => {
+                let _ = self.send(Message::text(ServerFrame::error(None, &error).to_text())).await;
+                Some((TOO_MANY, error.code().to_owned()))
+            }
             End::Unauthenticated(error) => {
                 let _ = self.send(Message::text(ServerFrame::error(None, &error).to_text())).await;
                 Some((UNAUTHENTICATED, error.code().to_owned()))

@@ -18,6 +18,7 @@ use crate::{
         rotation::{Decision, Rotation},
         service::Auth,
         session::{Login, Registration, SignedIn},
+        ticket::Ticket,
         token::{AccessTokens, Subject},
         user::{ImportUser, Profile, User},
     },
@@ -27,6 +28,7 @@ use crate::{
         auth::{
             check::AccessCheck,
             sessions::{self, Session},
+            tickets,
             users::{self, Account, Inserted},
         },
         connection::Database,
@@ -253,6 +255,19 @@ impl Auth for SqlAuth {
             self.check.forget_session(&tenant, &session);
         }
         Ok(())
+    }
+
+    #[tracing::instrument(name = "auth.issue_ticket", skip_all, fields(tenant.id = %caller.tenant()))]
+    async fn issue_ticket(&self, caller: &Caller, access_token: &SecretString) -> Result<SecretString> {
+        let user = caller.user_id().ok_or_else(not_signed_in)?;
+        let ticket = Ticket::generate(caller.tenant().clone())?;
+        tickets::keep(&self.db, &ticket, (user, access_token), self.clock.now()).await?;
+        Ok(ticket.to_text())
+    }
+
+    #[tracing::instrument(name = "auth.redeem_ticket", skip_all)]
+    async fn redeem_ticket(&self, ticket: &str, stream: &str) -> Result<SecretString> {
+        tickets::redeem(&self.db, &Ticket::parse(ticket)?, stream, self.clock.now()).await
     }
 
     #[tracing::instrument(name = "auth.me", skip_all, fields(tenant.id = %caller.tenant()))]

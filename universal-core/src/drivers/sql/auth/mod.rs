@@ -5,6 +5,7 @@ mod driver;
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod users;
 
 pub(crate) use driver::SqlAuth;

@@ -27,7 +27,7 @@ use crate::{
             indexes,
         },
         connection::Database,
-        statement::{Row, column},
+        statement::{Row, column, placeholders},
         write::Write,
     },
     error::{Error, ErrorKind, Result},
@@ -243,6 +243,31 @@ impl SqlConfigurations {
 impl Configurations for SqlConfigurations {
     async fn configured(&self, tenant: &TenantId, collection: &CollectionName) -> Result<Arc<Configured>> {
         Ok(self.recent(tenant, collection).await?.configured)
+    }
+
+    async fn configured_at(
+        &self,
+        tenant: &TenantId,
+        collection: &CollectionName,
+        version: i64,
+    ) -> Result<Arc<Configured>> {
+        match self.remembered(tenant, collection) {
+            Some(known) if known.tenant_version >= version => Ok(known.configured),
+            _ => Ok(self.read(tenant, collection).await?.configured),
+        }
+    }
+
+    async fn versions(&self, tenants: &[TenantId]) -> Result<Vec<(TenantId, i64)>> {
+        let mut versions = Vec::with_capacity(tenants.len());
+        for some in tenants.chunks(200) {
+            let places = placeholders(1, some.len());
+            let sql = format!("SELECT id, settings_version FROM universal_tenants WHERE id IN ({places})");
+            let values = some.iter().map(|tenant| tenant.as_str().into()).collect();
+            for row in self.database.all(&sql, values).await? {
+                versions.push((TenantId::trusted(column::<String>(&row, 0)?), column(&row, 1)?));
+            }
+        }
+        Ok(versions)
     }
 }
 

@@ -5,7 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
     auth, channels, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine,
-    storage,
+    storage, tickets,
 };
 
 /// All steps, oldest first.
@@ -38,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(consumers::STEP),
             Box::new(indexes::STEP),
             Box::new(channels::STEP),
+            Box::new(tickets::STEP),
         ]
     }
 

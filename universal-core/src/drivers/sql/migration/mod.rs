@@ -19,5 +19,6 @@ mod settings;
 mod spine;
 mod step;
 mod storage;
+mod tickets;
 
 pub use migrator::Migrator;

@@ -1,0 +1,226 @@
+//! A watch: the rows of a list, and then everything by which the list changes.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::{
+    collections::Collections,
+    cursor::Cursor,
+    engine::{
+        reader::{Next, Reader},
+        rows,
+    },
+    error::{Error, ErrorKind, Result},
+    id::DocumentId,
+    realtime::{
+        change::Operation,
+        delivery::Delivery,
+        feed::FeedState,
+        snapshot::{Row, SnapshotPage},
+        subscription::{Event, Pull},
+    },
+};
+
+/// How many documents a watch holds at most when it begins.
+const MAX_ROWS: usize = 10_000;
+/// How many bytes of documents are handed out at once, but for one that is larger.
+const PAGE_BYTES: usize = 256 * 1024;
+/// For how long it is kept which revisions the rows showed: their changes may be numbered a little later.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// A subscriber that holds documents.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    reader: Reader,
+    collections: Arc<dyn Collections>,
+    state: State,
+    shown: Shown,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+enum State {
+    /// Begin with the rows, because nothing is known or it no longer holds.
+    Begin,
+    /// Hand out rows.
+    Rows(Rows),
+    /// Follow the changes.
+    Follow,
+}
+
+/// The rows on their way.
+#[derive(Debug)]
+struct Rows {
+    cursor: Cursor,
+    /// The version of the tenant's settings before the first row was read.
+    version: i64,
+    basis: Arc<str>,
+    queue: VecDeque<Row>,
+    /// Where the next page begins; `None` before the first and after the last.
+    next: Option<String>,
+    is_read: bool,
+    handed_out: usize,
+}
+
+impl Watcher {
+    /// A watch that follows the changes after the reader's position.
+    pub(crate) fn resumed(reader: Reader, collections: Arc<dyn Collections>) -> Self {
+        Self { reader, collections, state: State::Follow, shown: Shown::default() }
+    }
+
+    /// A watch that begins with the rows.
+    pub(crate) fn new(reader: Reader, collections: Arc<dyn Collections>) -> Self {
+        Self { state: State::Begin, ..Self::resumed(reader, collections) }
+    }
+
+    /// Takes the place in the feed before any row is read: every change after it will come.
+    async fn begin(&mut self) -> Result<()> {
+        self.reader.view().check().await?;
+        let (version, basis) = self.reader.view().basis().await?;
+        let state: FeedState = self.reader.state().await?;
+        let cursor = state.cursor();
+        self.reader.restart(&state, Arc::clone(&basis));
+        self.shown = Shown::default();
+        let (queue, next) = (VecDeque::new(), None);
+        self.state = State::Rows(Rows { cursor, version, basis, queue, next, is_read: false, handed_out: 0 });
+        Ok(())
+    }
+
+    /// Reads the next page if none is there; answers whether the rows still stand on today's rules.
+    async fn fill(&mut self) -> Result<bool> {
+        let State::Rows(rows) = &self.state else { return Ok(true) };
+        if rows.is_read || !rows.queue.is_empty() {
+            return Ok(true);
+        }
+        let page = rows::read(&*self.collections, self.reader.view(), rows.next.clone()).await?;
+        // It is looked at after the last row too: all rows were read by the same rules.
+        let holds = self.reader.view().basis().await?.0 == rows.version;
+        let State::Rows(rows) = &mut self.state else { return Ok(true) };
+        if rows.handed_out + page.rows.len() > MAX_ROWS {
+            let message = format!("a watch holds {MAX_ROWS} documents at most when it begins; narrow it with a filter");
+            return Err(Error::new(ErrorKind::TooLarge, "watch-too-large", message).with_field("filter"));
+        }
+        rows.queue.extend(page.rows);
+        rows.is_read = page.next.is_none();
+        rows.next = page.next;
+        Ok(holds)
+    }
+
+    /// Takes some rows out of the queue.
+    fn hand_out(&mut self) -> Option<SnapshotPage> {
+        let State::Rows(rows) = &mut self.state else { return None };
+        let is_first = rows.handed_out == 0;
+        let (mut some, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.queue.pop_front() {
+            bytes += row.present.body.len();
+            if bytes > PAGE_BYTES && !some.is_empty() {
+                rows.queue.push_front(row);
+                break;
+            }
+            self.shown.note(&row);
+            some.push(row);
+        }
+        rows.handed_out += some.len();
+        let is_last = rows.is_read && rows.queue.is_empty();
+        let page = SnapshotPage::new(some, rows.cursor.clone(), Arc::clone(&rows.basis)).at(is_first, is_last);
+        if is_last {
+            self.state = State::Follow;
+            self.shown.forget_at = Some(Instant::now() + REMEMBERED);
+        }
+        Some(page)
+    }
+}
+
+#[async_trait]
+impl Pull for Watcher {
+    async fn next(&mut self) -> Result<Event> {
+        loop {
+            match &self.state {
+                State::Begin => self.begin().await?,
+                State::Rows(_) => match self.fill().await? {
+                    true => {
+                        if let Some(page) = self.hand_out() {
+                            return Ok(Event::Snapshot(page));
+                        }
+                    }
+                    false => self.state = State::Begin,
+                },
+                State::Follow => match self.reader.advance().await? {
+                    Next::Delivery(delivery) => {
+                        if !self.shown.shows(&delivery) {
+                            return Ok(Event::Change(delivery));
+                        }
+                    }
+                    Next::Lost(_) | Next::OtherBasis => self.state = State::Begin,
+                },
+            }
+        }
+    }
+
+    fn cursor(&self) -> Cursor {
+        self.reader.reached()
+    }
+
+    fn is_resumable(&self) -> bool {
+        matches!(self.state, State::Follow)
+    }
+}
+
+/// The revisions that the rows showed. The feed was read before them, so some of its changes are in them already.
+#[derive(Debug, Default)]
+struct Shown {
+    revisions: HashMap<DocumentId, Arc<str>>,
+    forget_at: Option<Instant>,
+}
+
+impl Shown {
+    fn note(&mut self, row: &Row) {
+        self.revisions.insert(row.id.clone(), Arc::clone(&row.present.revision));
+    }
+
+    /// Whether the rows show the document after this change already.
+    fn shows(&mut self, delivery: &Delivery) -> bool {
+        if self.forget_at.is_some_and(|at| at <= Instant::now()) {
+            *self = Self::default();
+        }
+        let Some(shown) = self.revisions.get(delivery.id()) else { return false };
+        let is_within = delivery.change().operation != Operation::Delete && is_not_after(delivery.revision(), shown);
+        if !is_within {
+            self.revisions.remove(delivery.id());
+        }
+        is_within
+    }
+}
+
+/// Whether `revision` is of the same life of the document as `shown`, and not newer. Of another life nothing is known:
+/// what belongs to it is told, and the later life's changes follow.
+fn is_not_after(revision: &str, shown: &str) -> bool {
+    let parts = |text: &str| {
+        let (life, number) = text.rsplit_once('-')?;
+        Some((life.to_owned(), number.parse::<u64>().ok()?))
+    };
+    match (parts(revision), parts(shown)) {
+        (Some((life, number)), Some((shown_life, shown_number))) => life == shown_life && number <= shown_number,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_not_after;
+
+    #[test]
+    fn revisions_of_one_life_are_ordered_and_of_two_are_not() {
+        assert!(is_not_after("a-1", "a-1"));
+        assert!(is_not_after("a-9", "a-10"));
+        assert!(!is_not_after("a-11", "a-10"));
+        assert!(!is_not_after("b-1", "a-10"));
+        assert!(!is_not_after("", "a-10"));
+    }
+}

@@ -1,0 +1,144 @@
+//! What one subscriber sees of one change.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{
+    cursor::Cursor,
+    error::{Error, Result},
+    id::{CollectionName, DocumentId},
+    realtime::change::Change,
+};
+
+/// What a subscriber sees of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryKind {
+    /// A document came into being.
+    Create,
+    /// A document changed.
+    Update,
+    /// In a watch: a document came to be among those that are watched.
+    Enter,
+    /// A document that could be seen was deleted.
+    Delete,
+    /// A document that could be seen no longer matches, or may no longer be seen; in a watch also one that was deleted.
+    Leave,
+}
+
+impl DeliveryKind {
+    /// Whether the subscriber sees the document, not only its id.
+    #[must_use]
+    pub fn carries_document(self) -> bool {
+        matches!(self, Self::Create | Self::Update | Self::Enter)
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Enter => "enter",
+            Self::Delete => "delete",
+            Self::Leave => "leave",
+        }
+    }
+}
+
+/// A change as one subscriber may see it. Cheap to clone; clones share what was printed of it.
+#[derive(Clone, Debug)]
+pub struct Delivery(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    cursor: Cursor,
+    kind: DeliveryKind,
+    change: Arc<Change>,
+    /// What the subscriber sees in place of the change's own body, if something of it is hidden.
+    body: Option<Arc<str>>,
+    printed: OnceLock<String>,
+}
+
+impl Delivery {
+    /// For implementations: `change` as `kind`, with `body` in place of the change's own members if it is given.
+    #[must_use]
+    pub fn new(cursor: Cursor, kind: DeliveryKind, change: Arc<Change>, body: Option<Arc<str>>) -> Self {
+        Self(Arc::new(Inner { cursor, kind, change, body, printed: OnceLock::new() }))
+    }
+
+    /// The members that the subscriber sees.
+    fn shown(&self) -> Option<&str> {
+        let after = self.0.change.after.as_ref()?;
+        self.0.kind.carries_document().then(|| self.0.body.as_deref().unwrap_or(&after.body))
+    }
+
+    pub(crate) fn change(&self) -> &Change {
+        &self.0.change
+    }
+
+    /// The place after this change.
+    #[must_use]
+    pub fn cursor(&self) -> &Cursor {
+        &self.0.cursor
+    }
+
+    /// What the subscriber sees happen.
+    #[must_use]
+    pub fn kind(&self) -> DeliveryKind {
+        self.0.kind
+    }
+
+    /// The collection.
+    #[must_use]
+    pub fn collection(&self) -> &CollectionName {
+        &self.0.change.collection
+    }
+
+    /// The document's id.
+    #[must_use]
+    pub fn id(&self) -> &DocumentId {
+        &self.0.change.id
+    }
+
+    /// The revision that the change made (for a deletion: ended).
+    #[must_use]
+    pub fn revision(&self) -> &str {
+        &self.0.change.revision
+    }
+
+    /// The delivery as a transport writes it, printed by the first that asks and shared by all who see the same of this
+    /// change. `print` must depend on the delivery alone, and be the same for all transports of a process.
+    pub fn print_once(&self, print: impl FnOnce(&Self) -> String) -> &str {
+        self.0.printed.get_or_init(|| print(self))
+    }
+
+    /// Writes the document as a read answers it, or nothing where the subscriber sees only the id.
+    /// Answers whether it wrote.
+    pub fn write_document(&self, out: &mut String) -> bool {
+        let change = &self.0.change;
+        match (&change.after, self.shown()) {
+            (Some(after), Some(body)) => {
+                let meta = crate::json::envelope::Meta {
+                    revision: &change.revision,
+                    owner: after.owner.as_ref().map(AsRef::as_ref),
+                    created_at: change.created_at,
+                    updated_at: change.at,
+                };
+                crate::json::envelope::write(out, change.id.as_str(), body, &meta);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The members of the document, or `None` where the subscriber sees only the id.
+    ///
+    /// # Errors
+    /// `Invalid` if they do not fit `T`.
+    pub fn document<T: serde::de::DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.shown()
+            .map(serde_json::from_str)
+            .transpose()
+            .map_err(|error| Error::invalid("document-does-not-fit", error.to_string()))
+    }
+}
