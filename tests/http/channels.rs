@@ -1,8 +1,10 @@
 //! Channels over WebSockets, and their rules over `/admin/channels`.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
-use universal_tests::{client::Client, server::Server, subscriber::Socket};
+use universal_tests::{client::Client, postgres::MASTER_KEY, server::Server, subscriber::Socket, wait};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_on_sqlite() {
@@ -179,4 +181,45 @@ async fn an_end(admin: &Client, user: &Client) {
     // The socket goes on.
     socket.send(json!({ "type": "join", "ref": "c", "channel": "room:1" })).await;
     socket.next_of("joined").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_servers_on_one_database_share_their_channels() {
+    let one = Server::postgres().await;
+    let database = one.database().expect("a database").url();
+    let two = Server::prepare("server", None).with("DATABASE_URL", database).with("UNIVERSAL_MASTER_KEY", MASTER_KEY);
+    let two = two.started().await;
+    let open = json!({ "join": "true", "send": "true", "presence": "true" });
+    configure(&one.admin().await, "room:*", open).await;
+
+    wait::until("the rules to be known there", Duration::from_secs(20), || may_join(&two)).await;
+    let mut here = Socket::signed_in(&one.client().someone().await).await;
+    let mut there = Socket::signed_in(&two.client().someone().await).await;
+    there.send(json!({ "type": "join", "ref": "t", "channel": "room:1", "presence": "there" })).await;
+    there.next_of("joined").await;
+    here.send(json!({ "type": "join", "ref": "h", "channel": "room:1", "presence": "here" })).await;
+    here.next_of("joined").await;
+    // Each gets to know of the other, and hears what the other says.
+    assert_eq!(there.next_of("presence").await["joined"][0]["state"], "here");
+    assert_eq!(here.next_of("presence").await["joined"][0]["state"], "there");
+    for n in 0..20 {
+        here.send(json!({ "type": "broadcast", "ref": "h", "event": "n", "payload": n })).await;
+    }
+    for n in 0..20 {
+        assert_eq!(there.next_of("message").await["payload"], n);
+    }
+    // Longer than one notice of PostgreSQL's can be.
+    let long = "x".repeat(60_000);
+    there.send(json!({ "type": "broadcast", "ref": "t", "event": "long", "payload": long })).await;
+    assert_eq!(here.next_of("message").await["payload"], long);
+    // A server that stops says that its members are gone; one that is killed is found to be silent.
+    assert!(two.stop().await.success());
+    assert_eq!(here.next_of("presence").await["left"][0]["state"], "there");
+}
+
+/// Whether somebody may join there: the rules of another node may be a second old.
+async fn may_join(server: &Server) -> bool {
+    let mut socket = Socket::open(&server.url()).await.expect("a WebSocket");
+    socket.send(json!({ "type": "join", "ref": "t", "channel": "room:0" })).await;
+    socket.next().await.expect("an answer")["type"] == "joined"
 }
