@@ -12,6 +12,7 @@ pub fn of(backend: &Backend) -> ApiBuilder {
         .auth(Arc::clone(backend.auth()))
         .collections(Arc::clone(backend.collections()))
         .realtime(Arc::clone(backend.realtime()))
+        .channels(Arc::clone(backend.channels()))
         .storage(Arc::clone(backend.storage()))
         .jobs(Arc::clone(backend.jobs()))
         .ready(Arc::new(Ready(backend.clone())))

@@ -2,6 +2,7 @@
 
 mod auth;
 mod bus;
+mod channels;
 mod collections;
 mod indexes;
 mod lifecycle;

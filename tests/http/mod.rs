@@ -11,6 +11,7 @@ mod cases_requests;
 mod cases_storage;
 mod cases_transfer;
 mod cases_writes;
+mod channels;
 mod counting;
 mod files;
 mod lifecycle;

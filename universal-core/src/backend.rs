@@ -16,7 +16,7 @@ use crate::{
     error::Result,
     id::{CollectionName, TenantId},
     jobs::Jobs,
-    realtime::{Broadcaster, Bus, Feed, Realtime},
+    realtime::{Broadcaster, Bus, ChannelRules, Channels, Feed, Realtime},
     settings::Settings,
     storage::{Storage, Sweep},
     transaction::Transaction,
@@ -54,6 +54,8 @@ pub(crate) struct Parts {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) jobs: Arc<dyn Jobs>,
     pub(crate) realtime: Arc<dyn Realtime>,
+    pub(crate) channels: Arc<dyn Channels>,
+    pub(crate) channel_rules: Arc<dyn ChannelRules>,
     pub(crate) database: Database,
     pub(crate) feed: Arc<dyn Feed>,
     pub(crate) nodes: Nodes,
@@ -149,6 +151,18 @@ impl Backend {
     #[must_use]
     pub fn realtime(&self) -> &Arc<dyn Realtime> {
         &self.parts.realtime
+    }
+
+    /// Channels: messages to whoever is there, and who that is.
+    #[must_use]
+    pub fn channels(&self) -> &Arc<dyn Channels> {
+        &self.parts.channels
+    }
+
+    /// Where the rules of channels are kept: for implementations of [`Channels`] beside this one.
+    #[must_use]
+    pub fn channel_rules(&self) -> &Arc<dyn ChannelRules> {
+        &self.parts.channel_rules
     }
 
     /// The change feed itself: for retention, and for tools that read every change of a tenant.

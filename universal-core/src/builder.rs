@@ -19,6 +19,7 @@ use crate::{
         sql::{
             auth::SqlAuth,
             catalog::SqlCatalog,
+            channels::SqlChannelRules,
             collections::{Hooks, SqlCollections, SqlConfigurations},
             connection::{Database, Signals},
             consumers::SqlPositions,
@@ -29,6 +30,7 @@ use crate::{
         },
     },
     engine::{
+        channels::{ChannelHub, ChannelOptions},
         consumer,
         hub::Hub,
         indexer, relay, upkeep,
@@ -37,7 +39,7 @@ use crate::{
     error::{Error, Result},
     hooks::{AfterHook, BeforeHook, HostHooks, Lender},
     jobs::{Functions, Mailer, Queue, QueuedJobs},
-    realtime::{Committed, Feed, Positions},
+    realtime::{ChannelRules, Committed, Feed, Positions},
     secret::MasterKey,
     settings::{Settings, Synchronous, Undeclared},
     storage::{Signer, Storage, Sweep},
@@ -291,6 +293,11 @@ impl Builder {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));
         }
 
+        let channel_rules: Arc<dyn ChannelRules> = Arc::new(SqlChannelRules::new(database.clone()));
+        let ways = (Arc::clone(&way.nodes.broadcaster), Arc::clone(&channel_rules));
+        let clock = Arc::clone(&self.clock);
+        let channels = Arc::new(ChannelHub::start(ways, clock, ChannelOptions::new(), &tasks, stop.clone())?);
+
         let (store, files) = self.blob_store().await?;
         let signer = Signer::new(&master);
         let catalog = Arc::new(SqlCatalog::new(database.clone()));
@@ -318,6 +325,8 @@ impl Builder {
                 storage,
                 jobs,
                 realtime,
+                channels,
+                channel_rules,
                 feed,
                 nodes: way.nodes,
                 sweep,

@@ -95,6 +95,13 @@ name!(
     check_user
 );
 
+name!(
+    /// A channel: 1 to 128 bytes, parts of `A-Z`, `a-z`, `0-9`, `_`, `.` and `-` with `:` or `/` between them
+    /// (`room:42`, `user:0197…/inbox`).
+    ChannelName,
+    check_channel
+);
+
 impl TenantId {
     /// The tenant `default`, which always exists.
     #[must_use]
@@ -160,6 +167,21 @@ fn check_document(text: &str) -> Result<()> {
     .with_field("id"))
 }
 
+fn check_channel(text: &str) -> Result<()> {
+    if (1..=128).contains(&text.len()) && text.split([':', '/']).all(is_channel_segment) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "invalid-channel",
+        "a channel's name is 1 to 128 bytes: parts of A-Z, a-z, 0-9, '_', '.' and '-', with ':' or '/' between them",
+    )
+    .with_field("channel"))
+}
+
+fn is_channel_segment(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+}
+
 fn check_user(text: &str) -> Result<()> {
     if (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
         return Ok(());
@@ -197,6 +219,12 @@ mod tests {
         }
         for good in ["a", "A b", "é", "a/b", &"x".repeat(128)] {
             assert!(DocumentId::new(good).is_ok(), "{good}");
+        }
+        for good in ["a", "room:42", "user:0197-a/inbox", "A_b.c-d", &"x".repeat(128)] {
+            assert!(ChannelName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ":", "a:", "/a", "a::b", "a b", "a*", "é", &"x".repeat(129)] {
+            assert_eq!(ChannelName::new(bad).unwrap_err().code(), "invalid-channel", "{bad}");
         }
         for bad in ["", ".", "..", "_x", "a\u{0}", "a\n", &"x".repeat(129)] {
             assert_eq!(DocumentId::new(bad).unwrap_err().code(), "invalid-id", "{bad:?}");

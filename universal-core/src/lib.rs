@@ -93,7 +93,7 @@ pub use drivers::sql::lower::fuzz::translate as fuzz_translate;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use drivers::sql::transaction::Signalled;
 pub use error::{Error, ErrorKind, Result};
-pub use id::{CollectionName, DocumentId, TenantId, UserId};
+pub use id::{ChannelName, CollectionName, DocumentId, TenantId, UserId};
 pub use page::{Page, Snapshot};
 pub use settings::Settings;
 pub use transaction::Transaction;

@@ -9,7 +9,7 @@ use universal_core::{
     error::{Error, Result},
     id::TenantId,
     jobs::Jobs,
-    realtime::Realtime,
+    realtime::{Channels, Realtime},
     storage::Storage,
 };
 
@@ -102,6 +102,7 @@ pub struct ApiBuilder {
     collections: Option<Arc<dyn Collections>>,
     jobs: Option<Arc<dyn Jobs>>,
     realtime: Option<Arc<dyn Realtime>>,
+    channels: Option<Arc<dyn Channels>>,
     storage: Option<Arc<dyn Storage>>,
     authenticator: Option<Arc<dyn Authenticator>>,
     ready: Option<Arc<dyn ReadyCheck>>,
@@ -133,6 +134,12 @@ impl ApiBuilder {
     /// Lends the change feed: `/realtime`, `/realtime/sse` and `/socket.io/`.
     pub fn realtime(mut self, service: Arc<dyn Realtime>) -> Self {
         self.realtime = Some(service);
+        self
+    }
+
+    /// Lends the channels, which the sockets of [`realtime`](Self::realtime) join, and `/admin/channels`.
+    pub fn channels(mut self, service: Arc<dyn Channels>) -> Self {
+        self.channels = Some(service);
         self
     }
 
@@ -191,6 +198,7 @@ impl ApiBuilder {
             prefix: checked_prefix(&self.prefix)?,
             public_url: self.public_url.as_deref().map(checked_url).transpose()?,
             auth: self.auth.clone(),
+            channels: self.channels.clone(),
             authenticator: self.authenticator.clone(),
             metrics: Metrics::new(self.sources.clone()),
             connections: Default::default(),
@@ -243,6 +251,9 @@ impl ApiBuilder {
             Part::Admin => {
                 if let Some(collections) = &self.collections {
                     router.mount(admin::COLLECTIONS, collections)?;
+                }
+                if let Some(channels) = &self.channels {
+                    router.mount(admin::CHANNELS, channels)?;
                 }
             }
             Part::Operations => {

@@ -16,6 +16,7 @@
 //!     .auth(Arc::clone(backend.auth()))
 //!     .collections(Arc::clone(backend.collections()))
 //!     .realtime(Arc::clone(backend.realtime()))
+//!     .channels(Arc::clone(backend.channels()))
 //!     .storage(Arc::clone(backend.storage()))
 //!     .jobs(Arc::clone(backend.jobs()))
 //!     .build()?;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use universal_core::{auth::Auth, id::TenantId};
+use universal_core::{auth::Auth, id::TenantId, realtime::Channels};
 
 use crate::{connections::Connections, lent::Authenticator, limits::Limits, metrics::Metrics};
 
@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) public_url: Option<String>,
     /// Verifies access tokens.
     pub(crate) auth: Option<Arc<dyn Auth>>,
+    /// What sockets join.
+    pub(crate) channels: Option<Arc<dyn Channels>>,
     pub(crate) authenticator: Option<Arc<dyn Authenticator>>,
     pub(crate) metrics: Metrics,
     /// The open realtime connections.

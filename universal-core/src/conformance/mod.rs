@@ -6,6 +6,7 @@ mod expect;
 pub mod auth;
 pub mod bus;
 pub mod case;
+pub mod channels;
 pub mod collections;
 pub mod explain;
 pub mod indexes;

@@ -1,6 +1,8 @@
 //! What runs for long between contracts: the relay numbers changes and rings, the hub brings them to
-//! subscribers, consumers get every change, the local bus carries rings inside one process.
+//! subscribers, channels carry messages between those who joined them, consumers get every change, the local bus carries
+//! rings inside one process.
 
+pub mod channels;
 pub(crate) mod class;
 pub mod consumer;
 pub mod hub;

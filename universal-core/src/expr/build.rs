@@ -343,11 +343,13 @@ fn names(node: &Node, scope: Scope) -> Result<(), String> {
     if let Node::Place(place) | Node::Has(place) = node {
         let (root, name) = match place {
             // The id is there before the document is.
-            Place::Field(Field::Id) => return Ok(()),
+            Place::Field(Field::Id) if scope != Scope::ChannelRule => return Ok(()),
+            Place::Field(Field::Id) => (Root::Doc, "doc"),
             Place::Field(Field::Document(_)) => (Root::Doc, "doc"),
             Place::Field(_) => (Root::Meta, "meta"),
             Place::Within(Root::Input, _) => (Root::Input, "input"),
             Place::Within(Root::After, _) => (Root::After, "after"),
+            Place::Within(Root::Channel, _) => (Root::Channel, "channel"),
             Place::Within(root, _) => (*root, "doc"),
             Place::CallerId | Place::Tenant | Place::Roles => (Root::Caller, "caller"),
             Place::Now => (Root::Now, "now"),

@@ -107,9 +107,10 @@ pub(super) fn is_keyword(name: &str) -> bool {
 /// What a name with what follows it stands for.
 pub(super) fn resolve(root: Name, path: Vec<Follow>, scope: Scope) -> Result<Place> {
     let position = root.position;
-    if let Some(known) = Root::of(&root.text) {
+    if let Some(known) = Root::of(&root.text, scope) {
         // The id is there before the document is.
-        let id = known == Root::Doc && matches!(path.as_slice(), [name] if name.is("id"));
+        let id =
+            known == Root::Doc && scope != Scope::ChannelRule && matches!(path.as_slice(), [name] if name.is("id"));
         if !scope.has(known) && !id {
             return Err(scope.invalid(position, scope.lacks(&root.text)));
         }
@@ -117,6 +118,7 @@ pub(super) fn resolve(root: Name, path: Vec<Follow>, scope: Scope) -> Result<Pla
             Root::Doc => document(path, position, scope),
             Root::Meta => meta(position, &path, scope),
             Root::Input => within(Root::Input, path, position, scope),
+            Root::Channel => channel(path, position, scope),
             Root::After => match path.as_slice() {
                 [name] if name.is("id") => Ok(Place::Field(Field::Id)),
                 _ => within(Root::After, path, position, scope),
@@ -163,6 +165,7 @@ fn within(root: Root, path: Vec<Follow>, position: usize, scope: Scope) -> Resul
                 Root::Input => "input",
                 Root::After => "after",
                 Root::Caller => "caller.claims",
+                Root::Channel => "channel",
                 Root::Doc | Root::Meta | Root::Now => "doc",
             };
             return Err(scope.invalid(position, format!("expected a member of {name}, for example {name}.title")));
@@ -183,6 +186,18 @@ fn within(root: Root, path: Vec<Follow>, position: usize, scope: Scope) -> Resul
         (Root::Doc, Some(names)) => Place::Field(Field::Document(names.into())),
         _ => Place::Within(root, steps.into()),
     })
+}
+
+fn channel(path: Vec<Follow>, position: usize, scope: Scope) -> Result<Place> {
+    let known = match path.as_slice() {
+        [name] => name.is("name") || name.is("segments"),
+        [name, Follow::Item(..)] => name.is("segments"),
+        _ => false,
+    };
+    match known {
+        true => within(Root::Channel, path, position, scope),
+        false => Err(scope.invalid(position, "expected channel.name, channel.segments or channel.segments[0]")),
+    }
 }
 
 fn caller(mut path: Vec<Follow>, position: usize, scope: Scope) -> Result<Place> {

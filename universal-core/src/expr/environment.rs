@@ -101,6 +101,8 @@ pub struct Environment<'a> {
     pub input: Option<&'a Map<String, Value>>,
     /// `after`: the members of the body as it would be stored.
     pub after: Option<&'a Map<String, Value>>,
+    /// `channel`: its `name` and its `segments`, for the rules of channels.
+    pub channel: Option<&'a Map<String, Value>>,
     /// `meta.owner`: the owner, if it has one; before a creation, the owner it will have.
     pub owner: Option<&'a str>,
     /// `meta.revision`.
@@ -129,6 +131,7 @@ impl<'a> Environment<'a> {
             document: None,
             input: None,
             after: None,
+            channel: None,
             owner: None,
             revision: "",
             created_at: epoch,
@@ -177,6 +180,13 @@ impl<'a> Environment<'a> {
     #[must_use]
     pub fn with_after(mut self, after: &'a Map<String, Value>) -> Self {
         self.after = Some(after);
+        self
+    }
+
+    /// About this channel: its `name` and its `segments`.
+    #[must_use]
+    pub fn with_channel(mut self, channel: &'a Map<String, Value>) -> Self {
+        self.channel = Some(channel);
         self
     }
 

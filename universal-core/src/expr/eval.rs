@@ -244,6 +244,7 @@ fn body<'a>(root: Root, environment: &Environment<'a>) -> Option<&'a Map<String,
         Root::Input => environment.input,
         Root::After => environment.after,
         Root::Caller => environment.known.caller.claims,
+        Root::Channel => environment.channel,
         Root::Meta | Root::Now => None,
     }
 }

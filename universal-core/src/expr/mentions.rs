@@ -46,7 +46,11 @@ fn field_of(place: &Place) -> Option<(Root, Field)> {
     match place {
         Place::Field(field @ (Field::Id | Field::Document(_))) => Some((Root::Doc, field.clone())),
         Place::Field(field) => Some((Root::Meta, field.clone())),
-        Place::Within(Root::Caller, _) | Place::CallerId | Place::Tenant | Place::Roles | Place::Now => None,
+        Place::Within(Root::Caller | Root::Channel, _)
+        | Place::CallerId
+        | Place::Tenant
+        | Place::Roles
+        | Place::Now => None,
         Place::Within(root, path) => {
             let names = path.iter().map_while(|step| match step {
                 Step::Name(name) => Some(name.clone()),

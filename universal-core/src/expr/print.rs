@@ -158,6 +158,7 @@ fn write_place(out: &mut String, place: &Place) {
                 Root::Caller => "caller.claims",
                 Root::Meta => "meta",
                 Root::Now => "now",
+                Root::Channel => "channel",
             });
             for step in path.iter() {
                 match step {

@@ -12,6 +12,9 @@ use crate::error::Error;
 /// | `UpdateRule` | yes | yes | yes | yes | yes | yes | |
 /// | `DeleteRule` | yes | yes | | | yes | yes | |
 /// | `Trigger` | yes | yes | | yes | | yes | |
+/// | `ChannelRule` | | | | | yes | yes | |
+///
+/// Rules of channels have a root of their own, `channel`; elsewhere that is a name like any other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Scope {
@@ -27,6 +30,8 @@ pub enum Scope {
     DeleteRule,
     /// The condition of a trigger: `doc` is the document before the change, `after` the one after it.
     Trigger,
+    /// A rule of a channel: `channel.name` is its name, `channel.segments` what stands between `:` and `/` in it.
+    ChannelRule,
 }
 
 /// The first name of a path.
@@ -45,11 +50,13 @@ pub enum Root {
     Caller,
     /// `now`: the present moment.
     Now,
+    /// `channel`: the channel that a rule decides about.
+    Channel,
 }
 
 impl Root {
     /// The root of a name.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub(super) fn of(name: &str, scope: Scope) -> Option<Self> {
         Some(match name {
             "doc" => Self::Doc,
             "meta" => Self::Meta,
@@ -57,6 +64,7 @@ impl Root {
             "after" => Self::After,
             "caller" => Self::Caller,
             "now" => Self::Now,
+            "channel" if scope == Scope::ChannelRule => Self::Channel,
             _ => return None,
         })
     }
@@ -68,7 +76,9 @@ impl Scope {
     pub fn code(self) -> &'static str {
         match self {
             Self::Filter => "invalid-filter",
-            Self::ListRule | Self::CreateRule | Self::UpdateRule | Self::DeleteRule => "invalid-rule",
+            Self::ListRule | Self::CreateRule | Self::UpdateRule | Self::DeleteRule | Self::ChannelRule => {
+                "invalid-rule"
+            }
             Self::Trigger => "invalid-trigger",
         }
     }
@@ -77,8 +87,10 @@ impl Scope {
     #[must_use]
     pub fn has(self, root: Root) -> bool {
         match root {
-            Root::Now | Root::Meta => true,
-            Root::Doc => self != Self::CreateRule,
+            Root::Now => true,
+            Root::Channel => self == Self::ChannelRule,
+            Root::Meta => self != Self::ChannelRule,
+            Root::Doc => !matches!(self, Self::CreateRule | Self::ChannelRule),
             Root::Caller => self != Self::Trigger,
             Root::Input => matches!(self, Self::CreateRule | Self::UpdateRule),
             Root::After => matches!(self, Self::CreateRule | Self::UpdateRule | Self::Trigger),
@@ -96,6 +108,7 @@ impl Scope {
             (Self::Filter | Self::ListRule | Self::DeleteRule, _) => {
                 format!("expected doc, meta, caller or now: '{root}' has a meaning in rules for writes only")
             }
+            (Self::ChannelRule, _) => "expected channel, caller or now: a channel has no documents".to_owned(),
             (Self::UpdateRule, _) => "expected doc, input, after, meta, caller or now".to_owned(),
             (Self::Trigger, _) => {
                 format!("expected doc, after, meta or now: a trigger sees the change, and no '{root}'")

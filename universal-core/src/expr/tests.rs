@@ -300,6 +300,7 @@ fn scopes_have_their_names_and_codes() {
         (Scope::UpdateRule, "doc.a == after.a && input.a == 1", "after == 1"),
         (Scope::DeleteRule, "doc.a == 1 && meta.owner == caller.id", "after.a == 1"),
         (Scope::Trigger, "doc.a != after.a && meta.created_at < now", "caller.id == 'x'"),
+        (Scope::ChannelRule, "channel.segments[1] == caller.id && channel.name.startsWith('room:')", "doc.id == 'x'"),
     ] {
         let expression = Expression::parse(good, scope).unwrap_or_else(|error| panic!("{good}: {error}"));
         assert_eq!(Expression::parse(&expression.to_text(), scope).unwrap(), expression);

@@ -4,14 +4,20 @@
 //! [`feed::Feed`] is that record, numbered without gaps per tenant; the [`bus::Bus`] only says that
 //! there is something new. A [`subscription::Subscription`] pulls: it holds no queue, so a reader
 //! that is slow costs no memory and is caught up from the feed when it comes back.
+//!
+//! [`channel::Channels`] are beside it: messages that nobody keeps, and who is there to hear them. The
+//! [`broadcast::Broadcaster`] carries both between nodes.
 
 pub mod broadcast;
 pub mod bus;
 pub mod change;
+pub mod channel;
+pub mod channel_rule;
 pub mod consumer;
 pub mod delivery;
 pub mod feed;
 pub(crate) mod listeners;
+pub mod payload;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod pending;
 pub mod service;
@@ -25,9 +31,12 @@ pub(crate) mod wire;
 pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
 pub use change::{Change, Operation};
+pub use channel::{ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
+pub use channel_rule::{ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings};
 pub use consumer::{Committed, Consumer, Positions};
 pub use delivery::{Delivery, DeliveryKind};
 pub use feed::{Feed, FeedState, Present, Retention, Sequencer};
+pub use payload::{EventName, Payload};
 pub use service::Realtime;
 pub use snapshot::{Row, SnapshotPage};
 pub use subscribe::Subscribe;

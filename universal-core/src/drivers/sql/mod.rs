@@ -7,6 +7,7 @@ pub(crate) mod auth;
 pub(crate) mod barrier;
 pub(crate) mod bounded_map;
 pub(crate) mod catalog;
+pub(crate) mod channels;
 pub(crate) mod collections;
 pub(crate) mod column;
 pub(crate) mod connection;

@@ -131,7 +131,7 @@ pub(super) fn name(cx: &Context) -> Result<CollectionName> {
 }
 
 /// The version that the settings must have.
-fn expected(cx: &Context) -> Result<Option<i64>> {
+pub(super) fn expected(cx: &Context) -> Result<Option<i64>> {
     let bad = |header: &'static str| {
         Error::invalid("invalid-condition", "settings are compared with one version, the ETag they were read with")
             .with_field(header)

@@ -1,10 +1,11 @@
-//! Administration: `/admin/collections`, `/admin/rules`.
+//! Administration: `/admin/collections`, `/admin/rules`, `/admin/channels`.
 
+mod channels;
 mod collections;
 mod lifecycle;
 mod rules;
 
-use universal_core::collections::Collections;
+use universal_core::{collections::Collections, realtime::Channels};
 
 use crate::route::{Access, Route};
 
@@ -31,6 +32,21 @@ pub(crate) const COLLECTIONS: &[Route<dyn Collections>] = &[
         .access(Access::Admin),
     Route::post("/admin/collections/{name}/explain", "admin.collections.explain", |service, cx| {
         Box::pin(collections::explain(service, cx))
+    })
+    .access(Access::Admin),
+];
+
+pub(crate) const CHANNELS: &[Route<dyn Channels>] = &[
+    Route::get("/admin/channels", "admin.channels.list", |service, cx| Box::pin(channels::list(service, cx)))
+        .access(Access::Admin),
+    Route::get("/admin/channels/{pattern}", "admin.channels.get", |service, cx| Box::pin(channels::get(service, cx)))
+        .access(Access::Admin),
+    Route::put("/admin/channels/{pattern}", "admin.channels.configure", |service, cx| {
+        Box::pin(channels::configure(service, cx))
+    })
+    .access(Access::Admin),
+    Route::delete("/admin/channels/{pattern}", "admin.channels.unconfigure", |service, cx| {
+        Box::pin(channels::unconfigure(service, cx))
     })
     .access(Access::Admin),
 ];

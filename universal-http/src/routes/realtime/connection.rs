@@ -16,6 +16,7 @@ use universal_core::{
 };
 
 use super::{
+    channels::Seats,
     frame::{ClientFrame, ServerFrame},
     subscriptions::Subscriptions,
     wanted::Wanted,
@@ -50,6 +51,7 @@ pub(super) struct Connection {
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
     reopening: Vec<(String, Wanted)>,
+    seats: Seats,
     /// Resolves when the server stops.
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Its turn to close, once the server stops.
@@ -81,6 +83,7 @@ impl Connection {
             heartbeat,
             subscriptions: Subscriptions::new(limits.heartbeat),
             reopening: Vec::new(),
+            seats: Seats::new(state.channels.clone()),
             stopping: Box::pin(state.closing.clone().cancelled_owned()),
             close: None,
             is_stream: transport == "sse",
@@ -92,7 +95,7 @@ impl Connection {
 
     /// Whether the client has said who it is or what it wants.
     pub(super) fn is_settled(&self) -> bool {
-        !self.caller.is_anonymous() || self.subscriptions.len() > 0
+        !self.caller.is_anonymous() || self.subscriptions.len() > 0 || self.seats.len() > 0
     }
 
     /// Opens a subscription; `Subscribed` is what the client must hear first.
@@ -100,19 +103,27 @@ impl Connection {
     /// # Errors
     /// What the service refuses, and `Conflict` or `RateLimited` of this connection's own.
     pub(super) async fn subscribe(&mut self, reference: String, wanted: Wanted) -> Result<ServerFrame> {
-        if self.subscriptions.contains(&reference) || self.reopening.iter().any(|(other, _)| *other == reference) {
-            return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
-        }
-        if self.subscriptions.len() + self.reopening.len() >= self.state.limits.subscriptions {
-            let message = format!("a connection has {} subscriptions at most", self.state.limits.subscriptions);
-            return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
-        }
+        self.has_room(&reference)?;
         let subscription = wanted.open(&*self.service, &self.caller).await?;
         let (cursor, recovered) = (subscription.start().clone(), subscription.recovered());
         let from = recovered.then(|| subscription.cursor());
         let basis = subscription.basis().cloned();
         self.subscriptions.add(reference.clone(), wanted, subscription);
         Ok(ServerFrame::Subscribed { reference, cursor, from, recovered, basis })
+    }
+
+    /// Whether there is room for another subscription or channel of this name.
+    fn has_room(&self, reference: &str) -> Result<()> {
+        let reopens = || self.reopening.iter().any(|(other, _)| *other == reference);
+        if self.subscriptions.contains(reference) || self.seats.contains(reference) || reopens() {
+            return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
+        }
+        let most = self.state.limits.subscriptions;
+        if self.subscriptions.len() + self.reopening.len() + self.seats.len() >= most {
+            let message = format!("a connection has {most} subscriptions and channels at most");
+            return Err(Error::new(ErrorKind::RateLimited, "too-many-subscriptions", message));
+        }
+        Ok(())
     }
 
     /// Does what a frame of the client asks for, and answers it.
@@ -127,10 +138,10 @@ impl Connection {
         match frame {
             ClientFrame::Ping {} => Ok(Some(ServerFrame::Pong)),
             ClientFrame::Auth { token } => self.authenticate(SecretString::from(token)).await.map(|()| None),
-            ClientFrame::Unsubscribe { reference } => Ok(match self.remove(&reference) {
+            ClientFrame::Unsubscribe { reference } | ClientFrame::Leave { reference } => Ok(match self.remove(&reference) {
                 true => None,
                 false => {
-                    let error = Error::not_found("unknown-ref", "there is no subscription with this `ref`");
+                    let error = Error::not_found("unknown-ref", "there is no subscription or channel with this `ref`");
                     Some(ServerFrame::error(Some(reference), &error))
                 }
             }),
@@ -142,6 +153,21 @@ impl Connection {
                 let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
                 Ok(Some(self.answer(reference, wanted.map(|wanted| wanted.watched(basis.as_deref()))).await))
             }
+            ClientFrame::Join { reference, channel, presence, echo } => {
+                let joined = match self.has_room(&reference) {
+                    Ok(()) => self.seats.join(&self.caller, &reference, (&channel, presence.as_ref(), echo)).await,
+                    Err(error) => Err(error),
+                };
+                Ok(Some(joined.unwrap_or_else(|error| failed(reference, &error))))
+            }
+            ClientFrame::Broadcast { reference, event, payload } => {
+                let sent = self.seats.send(&reference, &event, &payload).await;
+                Ok(sent.err().map(|error| failed(reference, &error)))
+            }
+            ClientFrame::Presence { reference, state } => {
+                let said = self.seats.set_presence(&reference, state.as_ref()).await;
+                Ok(said.err().map(|error| failed(reference, &error)))
+            }
         }
     }
 
@@ -150,12 +176,7 @@ impl Connection {
             Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
             Err(error) => Err(error),
         };
-        answer.unwrap_or_else(|error| {
-            if error.kind() == ErrorKind::Internal {
-                tracing::error!(code = error.code(), error = ?error, "a subscription failed");
-            }
-            ServerFrame::error(Some(reference), &error)
-        })
+        answer.unwrap_or_else(|error| failed(reference, &error))
     }
 
     /// Waits for the next thing to tell the client. Dropping the future loses nothing.
@@ -171,6 +192,13 @@ impl Connection {
             if !self.reopening.is_empty() {
                 self.reopen().await?;
             }
+            if self.seats.is_renewing() {
+                let closing = self.state.closing.clone();
+                tokio::select! {
+                    () = closing.cancelled() => return Err(End::Stopping),
+                    () = self.seats.renew(&self.caller) => {}
+                }
+            }
             let checks = self.token.is_some();
             tokio::select! {
                 biased;
@@ -179,7 +207,7 @@ impl Connection {
                 }
                 () = turn(self.close.as_mut()) => return Err(End::Stopping),
                 () = &mut self.check, if checks => {}
-                frame = self.subscriptions.next() => return frame.map_err(|_| End::Stopping),
+                frame = either(&mut self.subscriptions, &mut self.seats) => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
                     if let Some((cursor, basis)) = self.subscriptions.place() {
                         return Ok(ServerFrame::Heartbeat { cursor, basis });
@@ -200,7 +228,7 @@ impl Connection {
     fn remove(&mut self, reference: &str) -> bool {
         let waiting = self.reopening.len();
         self.reopening.retain(|(other, _)| other != reference);
-        self.subscriptions.remove(reference) || self.reopening.len() < waiting
+        self.subscriptions.remove(reference) || self.reopening.len() < waiting || self.seats.leave(reference)
     }
 
     /// Takes newer credentials: from nobody to somebody, or of the same user.
@@ -240,6 +268,7 @@ impl Connection {
         self.caller = caller;
         if rights_changed {
             self.reopening.extend(self.subscriptions.take_all());
+            self.seats.caller_changed();
         }
         Ok(())
     }
@@ -265,6 +294,22 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// What happens next in a document or in a channel; neither keeps the other waiting.
+async fn either(subscriptions: &mut Subscriptions, seats: &mut Seats) -> Result<ServerFrame> {
+    tokio::select! {
+        frame = subscriptions.next() => frame,
+        frame = seats.next() => frame,
+    }
+}
+
+/// What the client is told of something that it asked for.
+fn failed(reference: String, error: &Error) -> ServerFrame {
+    if error.kind() == ErrorKind::Internal {
+        tracing::error!(code = error.code(), error = ?error, "a frame could not be answered");
+    }
+    ServerFrame::error(Some(reference), error)
 }
 
 /// Waits for the turn to close, for ever while there is none.

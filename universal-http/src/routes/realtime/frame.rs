@@ -7,11 +7,14 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use universal_core::{
     cursor::Cursor,
     error::{Error, Result},
     realtime::{Delivery, SnapshotPage},
 };
+
+use super::channel_frame::ChannelFrame;
 
 /// After how many milliseconds a browser comes back to an event stream that ended.
 const RETRY: u32 = 1000;
@@ -49,6 +52,33 @@ pub(super) enum ClientFrame {
         #[serde(rename = "ref")]
         reference: String,
     },
+    /// Joins a channel.
+    Join {
+        #[serde(rename = "ref")]
+        reference: String,
+        channel: String,
+        presence: Option<Value>,
+        #[serde(default)]
+        echo: bool,
+    },
+    Leave {
+        #[serde(rename = "ref")]
+        reference: String,
+    },
+    /// A message to all who joined the channel.
+    Broadcast {
+        #[serde(rename = "ref")]
+        reference: String,
+        event: String,
+        #[serde(default)]
+        payload: Value,
+    },
+    /// What the others see of this one; without, or with null, nothing.
+    Presence {
+        #[serde(rename = "ref")]
+        reference: String,
+        state: Option<Value>,
+    },
     Ping {},
 }
 
@@ -62,9 +92,13 @@ impl ClientFrame {
             Error::invalid("invalid-frame", format!("the frame was not understood: {}", cut(sentence, 200)))
         })?;
         let reference = match &frame {
-            Self::Subscribe { reference, .. } | Self::Watch { reference, .. } | Self::Unsubscribe { reference } => {
-                Some(reference)
-            }
+            Self::Subscribe { reference, .. }
+            | Self::Watch { reference, .. }
+            | Self::Unsubscribe { reference }
+            | Self::Join { reference, .. }
+            | Self::Leave { reference }
+            | Self::Broadcast { reference, .. }
+            | Self::Presence { reference, .. } => Some(reference),
             Self::Auth { .. } | Self::Ping {} => None,
         };
         match reference {
@@ -116,6 +150,7 @@ pub(super) enum ServerFrame {
         /// Of the only subscription, where that is a watch.
         basis: Option<Arc<str>>,
     },
+    Channel(ChannelFrame),
     Pong,
     /// Nothing, to keep an event stream open: a comment.
     KeepAlive,
@@ -149,6 +184,7 @@ impl ServerFrame {
                 object("error", reference.as_ref(), &Failed { code, message, position: *position })
             }
             Self::Heartbeat { cursor, .. } => object("heartbeat", None, &Heartbeat { cursor }),
+            Self::Channel(frame) => frame.to_text(),
             Self::Pong => "{\"type\":\"pong\"}".to_owned(),
             Self::KeepAlive => "{\"type\":\"heartbeat\"}".to_owned(),
         }
@@ -182,7 +218,8 @@ impl ServerFrame {
             Self::Heartbeat { cursor, basis } => {
                 event("heartbeat", Some((cursor, basis.as_deref())), &json(&Heartbeat { cursor }))
             }
-            Self::Pong => String::new(),
+            // Streams of events join no channels.
+            Self::Channel(_) | Self::Pong => String::new(),
             Self::KeepAlive => ": keep-alive\n\n".to_owned(),
         }
     }

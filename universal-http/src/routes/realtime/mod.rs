@@ -1,5 +1,7 @@
 //! Realtime: one life of a client ([`connection`]) over three transports.
 
+mod channel_frame;
+mod channels;
 mod connection;
 mod frame;
 #[cfg(any(feature = "websocket", feature = "socketio"))]

@@ -4,7 +4,8 @@ use sea_orm::{DynIden, sea_query::IntoIden as _};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
-    auth, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine, storage, tickets,
+    auth, channels, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine,
+    storage, tickets,
 };
 
 /// All steps, oldest first.
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(search::STEP),
             Box::new(consumers::STEP),
             Box::new(indexes::STEP),
+            Box::new(channels::STEP),
             Box::new(tickets::STEP),
         ]
     }

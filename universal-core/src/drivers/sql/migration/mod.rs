@@ -5,6 +5,7 @@
 //! what has run in `universal_migrations`, so that it never meets the host's.
 
 mod auth;
+mod channels;
 mod consumers;
 mod expiries;
 mod heads;

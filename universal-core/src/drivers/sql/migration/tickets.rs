@@ -2,7 +2,7 @@
 
 use crate::drivers::sql::migration::step::Step;
 
-pub(super) const STEP: Step = Step { name: "m0014_tickets", postgres: POSTGRES, sqlite: SQLITE };
+pub(super) const STEP: Step = Step { name: "m0012_tickets", postgres: POSTGRES, sqlite: SQLITE };
 
 const POSTGRES: &str = "
 CREATE TABLE universal_tickets (

@@ -1,0 +1,377 @@
+//! The channels of one node.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    announcer,
+    frame::{Frame, Said},
+    options::ChannelOptions,
+    room::Room,
+    session::{Next, Session},
+};
+use crate::{
+    caller::Caller,
+    clock::SharedClock,
+    collections::rule::administers,
+    error::{Error, ErrorKind, Result},
+    id::{ChannelName, TenantId, random_hex},
+    realtime::{
+        broadcast::{Broadcast, Broadcaster},
+        channel::{ChannelEvent, Channels, Join, Joined, Listen, Member, Message, Speak},
+        channel_rule::{ChannelAction, ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings},
+        payload::{EventName, Payload},
+    },
+};
+
+/// The channels of one node. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ChannelHub {
+    shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) node: Arc<str>,
+    pub(super) broadcaster: Arc<dyn Broadcaster>,
+    pub(super) rules: Arc<dyn ChannelRules>,
+    pub(super) clock: SharedClock,
+    pub(super) options: ChannelOptions,
+    pub(super) stop: CancellationToken,
+    /// Rooms live as long as somebody is in them.
+    rooms: Mutex<HashMap<(TenantId, ChannelName), Arc<Room>>>,
+    lives: AtomicU64,
+    /// Rooms with something to say to other nodes.
+    waiting: Mutex<Vec<Arc<Room>>>,
+    pub(super) woken: Notify,
+}
+
+impl ChannelHub {
+    /// Channels that speak to other nodes over `broadcaster` and ask `rules`, until `stop`; what they do in the
+    /// background is among `tasks`.
+    ///
+    /// # Errors
+    /// `Internal` if the operating system has no random numbers.
+    pub fn start(
+        (broadcaster, rules): (Arc<dyn Broadcaster>, Arc<dyn ChannelRules>),
+        clock: SharedClock,
+        options: ChannelOptions,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        // From here on nothing that arrives is missed.
+        let arrivals = broadcaster.arrivals();
+        let shared = Arc::new(Shared {
+            node: random_hex(8)?.into(),
+            broadcaster,
+            rules,
+            clock,
+            options,
+            stop,
+            rooms: Mutex::default(),
+            lives: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            woken: Notify::new(),
+        });
+        tasks.spawn(announcer::hear(Arc::clone(&shared), arrivals));
+        tasks.spawn(announcer::speak(Arc::clone(&shared)));
+        tasks.spawn(announcer::review(Arc::clone(&shared)));
+        Ok(Self { shared })
+    }
+}
+
+impl Shared {
+    fn rooms(&self) -> MutexGuard<'_, HashMap<(TenantId, ChannelName), Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rooms that somebody is in.
+    pub(super) fn all_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms().values().cloned().collect()
+    }
+
+    pub(super) fn room(&self, tenant: &TenantId, channel: &ChannelName) -> Option<Arc<Room>> {
+        self.rooms().get(&(tenant.clone(), channel.clone())).cloned()
+    }
+
+    /// Lets somebody into the room of a channel, which is made if it is the first.
+    fn enter(&self, channel: &ChannelName, session: Arc<Session>, member: Option<Member>) -> Result<Arc<Room>> {
+        let tenant = session.caller().tenant().clone();
+        let mut rooms = self.rooms();
+        let room = match rooms.get(&(tenant.clone(), channel.clone())) {
+            Some(room) => Arc::clone(room),
+            None => {
+                let life = self.lives.fetch_add(1, Ordering::Relaxed);
+                Arc::new(Room::new(tenant.clone(), channel.clone(), life, self.options))
+            }
+        };
+        // While nobody can take the room away.
+        room.join(session, member)?;
+        rooms.entry((tenant, channel.clone())).or_insert_with(|| Arc::clone(&room));
+        drop(rooms);
+        self.wait(&room);
+        Ok(room)
+    }
+
+    /// Takes a room away that nobody needs any more.
+    pub(super) fn reap(&self, room: &Room) {
+        let mut rooms = self.rooms();
+        if room.is_idle() {
+            rooms.remove(&(room.tenant.clone(), room.channel.clone()));
+        }
+    }
+
+    /// Lets a room wait for the one who speaks to other nodes.
+    pub(super) fn wait(&self, room: &Arc<Room>) {
+        if !room.waits.swap(true, Ordering::AcqRel) {
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(room));
+            self.woken.notify_one();
+        }
+    }
+
+    pub(super) fn take_waiting(&self) -> Vec<Arc<Room>> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Says something to all nodes, this one included.
+    pub(super) async fn say(&self, tenant: &TenantId, channel: &ChannelName, said: Said) -> Result<()> {
+        let payload = Frame::new(&self.node, said).to_text()?;
+        let channel = channel.as_str().into();
+        self.broadcaster.send(Broadcast { tenant: tenant.clone(), channel, payload }).await
+    }
+
+    pub(super) async fn allow(&self, caller: &Caller, channel: &ChannelName, action: ChannelAction) -> Result<()> {
+        if caller.bypasses_rules() {
+            return Ok(());
+        }
+        self.rules.rules(caller.tenant()).await?.allow(caller, channel, action, self.clock.now())
+    }
+
+    async fn send(
+        &self,
+        (caller, key): (&Caller, Option<&str>),
+        channel: &ChannelName,
+        event: EventName,
+        payload: Payload,
+    ) -> Result<()> {
+        self.allow(caller, channel, ChannelAction::Send).await?;
+        let (key, from) = (key.map(str::to_owned), caller.user_id().cloned());
+        self.say(caller.tenant(), channel, Said::Message { key, from, event, payload }).await
+    }
+
+    /// One goes, of its own accord or because the rules want it.
+    pub(super) fn leave(&self, room: &Arc<Room>, key: &str) {
+        if room.leave(key) {
+            self.wait(room);
+        }
+    }
+
+    /// Hears what a node said.
+    pub(super) fn hear(&self, broadcast: &Broadcast) {
+        let channel = ChannelName::trusted(Arc::clone(&broadcast.channel));
+        // Most is said in channels that nobody has joined here.
+        let Some(room) = self.room(&broadcast.tenant, &channel) else { return };
+        let frame = match Frame::parse(&broadcast.payload) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::warn!(error = ?error, channel = %channel, "another node said something that was not understood");
+                return;
+            }
+        };
+        match frame.said {
+            Said::Message { key, from, event, payload } => {
+                room.hand_out(Message::new(event, payload, from, key.map(Arc::from)));
+            }
+            _ if *frame.node == *self.node => {}
+            said => {
+                if room.hear(&self.node, &frame.node, said, Instant::now()) {
+                    self.wait(&room);
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Channels for ChannelHub {
+    async fn join(&self, caller: &Caller, join: Join) -> Result<Joined> {
+        let shared = &self.shared;
+        if shared.stop.is_cancelled() {
+            return Err(stopping());
+        }
+        // Administrators and the program ask no rule, but their tenant must be there too.
+        let rules = shared.rules.rules(caller.tenant()).await?;
+        let now = shared.clock.now();
+        rules.allow(caller, &join.channel, ChannelAction::Join, now)?;
+        let key: Arc<str> = random_hex(8)?.into();
+        let member = match join.presence {
+            Some(state) => {
+                state.check_state()?;
+                rules.allow(caller, &join.channel, ChannelAction::Presence, now)?;
+                Some(Member::new(Arc::clone(&key), caller.user_id().cloned(), state, now))
+            }
+            None => None,
+        };
+        let session = Arc::new(Session::new(Arc::clone(&key), caller.clone(), join.echo));
+        let room = shared.enter(&join.channel, Arc::clone(&session), member)?;
+        let seat = Arc::new(Seat { shared: Arc::clone(shared), room, session });
+        Ok(Joined::new(join.channel, key, Box::new(Listener(Arc::clone(&seat))), seat))
+    }
+
+    async fn send(&self, caller: &Caller, channel: &ChannelName, event: EventName, payload: Payload) -> Result<()> {
+        self.shared.send((caller, None), channel, event, payload).await
+    }
+
+    async fn configured(&self, caller: &Caller) -> Result<Vec<ChannelInfo>> {
+        administers(caller)?;
+        self.shared.rules.stored(caller.tenant()).await
+    }
+
+    async fn settings(&self, caller: &Caller, pattern: &ChannelPattern) -> Result<ChannelInfo> {
+        let stored = self.configured(caller).await?;
+        stored
+            .into_iter()
+            .find(|info| info.pattern == *pattern)
+            .ok_or_else(|| Error::not_found("channel-rules-not-found", "there are no rules for this pattern"))
+    }
+
+    async fn configure(
+        &self,
+        caller: &Caller,
+        pattern: &ChannelPattern,
+        settings: ChannelSettings,
+        expected: Option<i64>,
+    ) -> Result<ChannelInfo> {
+        administers(caller)?;
+        settings.check()?;
+        let now = self.shared.clock.now();
+        self.shared.rules.store(caller.tenant(), pattern, settings, expected, now).await
+    }
+
+    async fn unconfigure(&self, caller: &Caller, pattern: &ChannelPattern, expected: Option<i64>) -> Result<()> {
+        administers(caller)?;
+        self.shared.rules.forget(caller.tenant(), pattern, expected).await
+    }
+}
+
+/// The place of one who joined.
+struct Seat {
+    shared: Arc<Shared>,
+    room: Arc<Room>,
+    session: Arc<Session>,
+}
+
+/// Its ear: with it, it leaves.
+#[derive(Debug)]
+struct Listener(Arc<Seat>);
+
+#[async_trait]
+impl Listen for Listener {
+    async fn next(&mut self) -> Result<ChannelEvent> {
+        let Seat { shared, room, session } = &*self.0;
+        loop {
+            if shared.stop.is_cancelled() {
+                return Err(stopping());
+            }
+            match session.pop()? {
+                Next::Event(event) => return Ok(event),
+                Next::Sync => return Ok(room.sync(session)),
+                Next::Nothing => {}
+            }
+            // A word that came meanwhile has left its mark there: nobody else waits for it.
+            tokio::select! {
+                () = shared.stop.cancelled() => {}
+                () = session.woken.notified() => {}
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.shared.leave(&self.0.room, &self.0.session.key);
+    }
+}
+
+#[async_trait]
+impl Speak for Seat {
+    async fn send(&self, event: EventName, payload: Payload) -> Result<()> {
+        self.session.is_open()?;
+        let caller = self.session.caller();
+        self.shared.send((&caller, Some(&self.session.key)), &self.room.channel, event, payload).await
+    }
+
+    async fn set_presence(&self, state: Option<Payload>) -> Result<()> {
+        self.session.is_open()?;
+        let caller = self.session.caller();
+        let key = &self.session.key;
+        let member = match state {
+            Some(state) => {
+                state.check_state()?;
+                self.shared.allow(&caller, &self.room.channel, ChannelAction::Presence).await?;
+                Some(Member::new(Arc::clone(key), caller.user_id().cloned(), state, self.shared.clock.now()))
+            }
+            None => None,
+        };
+        self.room.set_member(key, member)?;
+        self.shared.wait(&self.room);
+        Ok(())
+    }
+
+    async fn become_caller(&self, caller: Caller) -> Result<()> {
+        self.session.is_open()?;
+        match self.shared.review(&self.room, &self.session, &caller).await {
+            Err(error) if error.is_retryable() => Err(error),
+            Err(error) => {
+                self.session.end(&error);
+                self.leave();
+                Err(error)
+            }
+            Ok(()) => {
+                self.room.set_caller(&self.session.key, caller);
+                self.shared.wait(&self.room);
+                Ok(())
+            }
+        }
+    }
+
+    fn leave(&self) {
+        self.shared.leave(&self.room, &self.session.key);
+    }
+}
+
+impl Shared {
+    /// Whether one may still be there, and be seen there.
+    pub(super) async fn review(&self, room: &Room, session: &Session, caller: &Caller) -> Result<()> {
+        self.allow(caller, &room.channel, ChannelAction::Join).await?;
+        if room.is_member(&session.key) {
+            self.allow(caller, &room.channel, ChannelAction::Presence).await?;
+        }
+        Ok(())
+    }
+}
+
+fn stopping() -> Error {
+    Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat").field("channel", &self.room.channel).finish_non_exhaustive()
+    }
+}
