@@ -18,6 +18,7 @@ mod lifecycle;
 mod mounts;
 mod protected;
 mod reads;
+mod realtime_schema;
 mod serving;
 mod socketio;
 mod writes;

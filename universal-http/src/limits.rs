@@ -34,8 +34,11 @@ pub struct Limits {
     pub heartbeat: Duration,
     /// The time between two pings of a WebSocket or Socket.IO session: 25 s.
     pub ping: Duration,
-    /// How long a client may take to answer a ping, or to read what was sent to it: 20 s.
+    /// How long a client may take to answer a ping: 20 s.
     pub ping_timeout: Duration,
+    /// How long a client of a realtime connection may take nothing of what is sent to it: 10 s. It comes back with its
+    /// cursor.
+    pub reading: Duration,
     /// How often the token of an open realtime connection is verified again, which is how late its end is noticed: 2 s.
     pub token_check: Duration,
 }
@@ -57,6 +60,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(15),
             ping: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
+            reading: Duration::from_secs(10),
             token_check: Duration::from_secs(2),
         }
     }

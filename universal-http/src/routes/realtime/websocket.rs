@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
                 Step::Flush => self.socket.flush().await,
             }
         };
-        match timeout(self.state.limits.ping_timeout, work).await {
+        match timeout(self.state.limits.reading, work).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(None),
         }

@@ -65,7 +65,7 @@ impl<S> Guard<S> {
             goodbye_said: false,
             over_at: None,
             over: false,
-            patience: session.cx.state().limits.ping_timeout,
+            patience: session.cx.state().limits.reading,
             stalled: None,
             session,
             _alive: alive,

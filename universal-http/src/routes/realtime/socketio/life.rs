@@ -159,7 +159,7 @@ impl Life<'_> {
             let room = session.flow.has_room();
             let full_until = match room {
                 true => None,
-                false => Some(self.full_until.unwrap_or_else(|| Instant::now() + limits.ping_timeout)),
+                false => Some(self.full_until.unwrap_or_else(|| Instant::now() + limits.reading)),
             };
             self.full_until = full_until;
             // While there is no room nothing is read from the client either, and nothing from the feed.
