@@ -239,6 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn the_redis_url_that_is_ours_stands_over_the_one_that_others_read_too() {
+        use secrecy::ExposeSecret as _;
+        let (ours, theirs) = (("UNIVERSAL_REDIS_URL", "redis://ours"), ("REDIS_URL", "redis://theirs"));
+        for (vars, expected) in [(vec![ours, theirs], ours.1), (vec![theirs, ours], ours.1), (vec![theirs], theirs.1)] {
+            let url = from(&vars).unwrap().redis_url.unwrap();
+            assert_eq!(url.expose_secret(), expected);
+        }
+        for prefix in ["a b", "a*", &"x".repeat(65)] {
+            let error = from(&[("UNIVERSAL_REDIS_PREFIX", prefix)]).unwrap_err();
+            assert_eq!(error.field(), Some("redis_prefix"));
+        }
+    }
+
+    #[test]
     fn secrets_do_not_show() {
         let settings =
             from(&[("DATABASE_URL", "postgres://u:canary@h/d"), ("UNIVERSAL_MASTER_KEY", "canary")]).unwrap();
