@@ -20,7 +20,7 @@ pub struct Limits {
     pub body_idle: Duration,
     /// Open realtime connections of one user: 100. Those of one address are limited by the listener.
     pub connections_per_user: usize,
-    /// Subscriptions of one realtime connection: 100.
+    /// Subscriptions and channels of one realtime connection: 100.
     pub subscriptions: usize,
     /// Frames a second from a WebSocket or Socket.IO client, with a burst of three seconds' worth: 20.
     pub frames_per_second: u32,

@@ -1,5 +1,4 @@
 //! What is said on the wire of channels.
-#![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
 
 use std::sync::Arc;
 

@@ -1,5 +1,4 @@
 //! The channels that one connection has joined, waited for together.
-#![cfg_attr(not(feature = "websocket"), expect(dead_code, reason = "only a socket speaks in frames"))]
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
