@@ -72,13 +72,17 @@ async fn conversation(ann: &Client, ben: &Client) {
     let (mut hers, mut his) = (Socket::signed_in(ann).await, Socket::signed_in(ben).await);
     hers.send(json!({ "type": "join", "ref": "1", "channel": "room:1", "presence": { "name": "Ann" } })).await;
     let joined = hers.next().await.expect("an answer");
-    assert_eq!((&joined["type"], &joined["ref"], &joined["channel"]), (&json!("joined"), &json!("1"), &json!("room:1")));
+    assert_eq!(
+        (&joined["type"], &joined["ref"], &joined["channel"]),
+        (&json!("joined"), &json!("1"), &json!("room:1"))
+    );
     assert_eq!(joined["members"].as_array().map(Vec::len), Some(1));
     let member = &joined["members"][0];
     assert_eq!((&member["key"], &member["state"]), (&joined["key"], &json!({ "name": "Ann" })));
     assert!(member["since"].is_string() && member["user"].is_string(), "{member}");
 
-    his.send(json!({ "type": "join", "ref": "r", "channel": "room:1", "presence": { "name": "Ben" }, "echo": true })).await;
+    his.send(json!({ "type": "join", "ref": "r", "channel": "room:1", "presence": { "name": "Ben" }, "echo": true }))
+        .await;
     let joined = his.next().await.expect("an answer");
     assert_eq!(joined["members"].as_array().map(Vec::len), Some(2), "{joined}");
     let change = hers.next().await.expect("he came");
@@ -86,7 +90,10 @@ async fn conversation(ann: &Client, ben: &Client) {
     let key = change["joined"][0]["key"].clone();
     assert_eq!(key, joined["key"]);
 
-    his.send(json!({ "type": "broadcast", "ref": "r", "event": "typing", "payload": { "on": true, "x": [1.0, null] } })).await;
+    his.send(
+        json!({ "type": "broadcast", "ref": "r", "event": "typing", "payload": { "on": true, "x": [1.0, null] } }),
+    )
+    .await;
     for socket in [&mut hers, &mut his] {
         let message = socket.next().await.expect("he says something");
         assert_eq!((&message["type"], &message["event"]), (&json!("message"), &json!("typing")), "{message}");
@@ -99,7 +106,11 @@ async fn conversation(ann: &Client, ben: &Client) {
 
     his.send(json!({ "type": "presence", "ref": "r", "state": { "name": "Ben", "busy": true } })).await;
     let change = hers.next().await.expect("he changed");
-    assert_eq!((&change["updated"][0]["state"]["busy"], &change["updated"][0]["key"]), (&json!(true), &key), "{change}");
+    assert_eq!(
+        (&change["updated"][0]["state"]["busy"], &change["updated"][0]["key"]),
+        (&json!(true), &key),
+        "{change}"
+    );
     his.send(json!({ "type": "leave", "ref": "r" })).await;
     let change = hers.next().await.expect("he left");
     assert_eq!((&change["left"][0]["key"], &change["joined"]), (&key, &Value::Null), "{change}");

@@ -67,6 +67,6 @@ fn mentions_caller(node: &Node) -> bool {
     };
     match node {
         Node::Place(place) | Node::Has(place) if of_caller(place) => true,
-        _ => node.children().iter().any(|child| mentions_caller(child)),
+        _ => node.children().iter().any(mentions_caller),
     }
 }

@@ -12,14 +12,31 @@ use universal_core::{
 #[derive(Debug)]
 pub(super) enum ChannelFrame {
     /// It is there, and so are these.
-    Joined { reference: String, channel: ChannelName, key: Arc<str>, members: Arc<[Member]> },
+    Joined {
+        reference: String,
+        channel: ChannelName,
+        key: Arc<str>,
+        members: Arc<[Member]>,
+    },
     /// Everybody who is there, anew.
-    Sync { reference: String, members: Arc<[Member]> },
+    Sync {
+        reference: String,
+        members: Arc<[Member]>,
+    },
     /// Who came, went or changed.
-    Presence { reference: String, change: Arc<PresenceChange> },
-    Message { reference: String, message: Arc<Message> },
+    Presence {
+        reference: String,
+        change: Arc<PresenceChange>,
+    },
+    Message {
+        reference: String,
+        message: Arc<Message>,
+    },
     /// Messages were lost.
-    Lagged { reference: String, missed: u64 },
+    Lagged {
+        reference: String,
+        missed: u64,
+    },
 }
 
 impl ChannelFrame {
@@ -46,9 +63,7 @@ impl ChannelFrame {
             }
             Self::Presence { reference, change } => presence(reference, change),
             Self::Message { reference, message } => print(reference, message),
-            Self::Lagged { reference, missed } => {
-                json(&Lagged { r#type: "lagged", r#ref: reference, missed: *missed })
-            }
+            Self::Lagged { reference, missed } => json(&Lagged { r#type: "lagged", r#ref: reference, missed: *missed }),
         }
     }
 }
@@ -161,7 +176,8 @@ mod tests {
     #[test]
     fn frames_of_channels() {
         let state = Payload::of(&serde_json::json!({"name": "A\"nn"})).unwrap();
-        let member = Member::new("k1".into(), Some(UserId::new("u1").unwrap()), state.clone(), Timestamp::from_micros(0));
+        let member =
+            Member::new("k1".into(), Some(UserId::new("u1").unwrap()), state.clone(), Timestamp::from_micros(0));
         let shown = r#"{"key":"k1","user":"u1","state":{"name":"A\"nn"},"since":"1970-01-01T00:00:00.000Z"}"#;
         let frame = ChannelFrame::Joined {
             reference: "a\"b".into(),

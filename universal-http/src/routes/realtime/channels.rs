@@ -132,9 +132,8 @@ impl Seats {
 
     fn speaker(&self, reference: &str) -> Result<&Speaker> {
         let seat = self.taken.get(reference);
-        seat.map(|seat| &seat.speaker).ok_or_else(|| {
-            Error::not_found("unknown-ref", "no channel has been joined with this `ref`")
-        })
+        seat.map(|seat| &seat.speaker)
+            .ok_or_else(|| Error::not_found("unknown-ref", "no channel has been joined with this `ref`"))
     }
 
     /// All shall go on as another caller: [`renew`](Self::renew).

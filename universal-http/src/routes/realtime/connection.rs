@@ -138,13 +138,16 @@ impl Connection {
         match frame {
             ClientFrame::Ping {} => Ok(Some(ServerFrame::Pong)),
             ClientFrame::Auth { token } => self.authenticate(SecretString::from(token)).await.map(|()| None),
-            ClientFrame::Unsubscribe { reference } | ClientFrame::Leave { reference } => Ok(match self.remove(&reference) {
-                true => None,
-                false => {
-                    let error = Error::not_found("unknown-ref", "there is no subscription or channel with this `ref`");
-                    Some(ServerFrame::error(Some(reference), &error))
-                }
-            }),
+            ClientFrame::Unsubscribe { reference } | ClientFrame::Leave { reference } => {
+                Ok(match self.remove(&reference) {
+                    true => None,
+                    false => {
+                        let error =
+                            Error::not_found("unknown-ref", "there is no subscription or channel with this `ref`");
+                        Some(ServerFrame::error(Some(reference), &error))
+                    }
+                })
+            }
             ClientFrame::Subscribe { reference, collection, id, filter, since } => {
                 let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
                 Ok(Some(self.answer(reference, wanted).await))
