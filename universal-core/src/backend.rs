@@ -65,6 +65,9 @@ pub(crate) struct Parts {
     pub(crate) workers: tokio::sync::Mutex<Option<Workers>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    /// Of the way between the nodes, which outlasts the others.
+    pub(crate) way_tasks: TaskTracker,
+    pub(crate) way_stop: CancellationToken,
     pub(crate) summary: Summary,
 }
 
@@ -326,6 +329,10 @@ impl Backend {
         }
         self.parts.tasks.close();
         let _ = tokio::time::timeout(DRAIN, self.parts.tasks.wait()).await;
+        // Last words have been said over it.
+        self.parts.way_stop.cancel();
+        self.parts.way_tasks.close();
+        let _ = tokio::time::timeout(DRAIN, self.parts.way_tasks.wait()).await;
         self.parts.database.shutdown().await;
     }
 }
@@ -334,6 +341,7 @@ impl Drop for Parts {
     fn drop(&mut self) {
         // A backend that is dropped without `shutdown` must not leave tasks behind.
         self.stop.cancel();
+        self.way_stop.cancel();
     }
 }
 

@@ -260,12 +260,15 @@ impl Builder {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         // What has been started ends if something after it fails.
         let started = stop.clone().drop_guard();
-        let way = self.way(&tasks, &stop)?;
+        // The way between the nodes outlasts what speaks over it, which says farewell.
+        let (way_tasks, way_stop) = (TaskTracker::new(), CancellationToken::new());
+        let way_started = way_stop.clone().drop_guard();
+        let way = self.way(&way_tasks, &way_stop)?;
         let bus = Arc::clone(&way.nodes.bus);
         let (database, shown) = self.database(Signals::new(Arc::clone(&bus))).await?;
         let master = self.master_key(database.dialect()).await?;
         #[cfg(feature = "postgres")]
-        way.start(&database, &tasks, &stop);
+        way.start(&database, &way_tasks, &way_stop);
 
         let options = self.auth.take().unwrap_or_default();
         let keys = Arc::new(AuthKeys::derive(&master)?);
@@ -286,8 +289,13 @@ impl Builder {
 
         let feed = Arc::new(SqlFeed::new(database.clone()));
         let ports = (Arc::clone(&feed) as Arc<dyn Feed>, Arc::clone(&bus));
-        let hub = Hub::configured(ports, Arc::new(configurations), Arc::clone(&self.clock), stop.clone())
-            .with_collections(Arc::clone(&collections) as _);
+        let hub = Hub::configured(
+            ports,
+            (Arc::new(configurations), Arc::clone(&self.clock)),
+            master.derive("watch-basis-v1"),
+            stop.clone(),
+        )
+        .with_collections(Arc::clone(&collections) as _);
         tasks.spawn(hub.clone().run());
         if database.dialect() == Dialect::Postgres {
             tasks.spawn(relay::run(Arc::clone(&feed) as _, Arc::clone(&bus), stop.clone()));
@@ -336,10 +344,13 @@ impl Builder {
                 workers,
                 tasks,
                 stop,
+                way_tasks,
+                way_stop,
                 summary,
             }),
         };
         started.disarm();
+        way_started.disarm();
         lender.lend(&backend);
         self.start_consumers(&backend, &lender, &ports).await?;
         Ok(backend)

@@ -110,6 +110,11 @@ impl Rule {
         }
     }
 
+    /// Whether what it answers may change with time alone.
+    pub(crate) fn mentions_now(&self, caller: &Caller) -> bool {
+        matches!(self, Self::Expression(rule) if rule.mentions_now()) && !caller.bypasses_rules()
+    }
+
     /// Whether it asks for the document as it will be, or for what was sent.
     pub(crate) fn asks_for_after(&self) -> bool {
         match self {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use secrecy::SecretBox;
 use tokio::{
     sync::{Notify, broadcast},
     time::Instant,
@@ -72,19 +73,24 @@ impl Hub {
     /// A hub that reads `feed` and listens to `bus`, until `stop`. [`run`](Self::run) does the work.
     #[must_use]
     pub fn new(feed: Arc<dyn Feed>, bus: Arc<dyn Bus>, stop: CancellationToken) -> Self {
-        let rules = Rules { configurations: Arc::new(Unconfigured), clock: Arc::new(SystemClock) };
+        let rules = Rules {
+            configurations: Arc::new(Unconfigured),
+            clock: Arc::new(SystemClock),
+            basis_key: Arc::new(SecretBox::new(Box::default())),
+        };
         Self::with_rules((feed, bus), rules, stop)
     }
 
-    /// A hub that goes by the settings of collections; without them every collection has the owner rule.
+    /// A hub that goes by the settings of collections; without them every collection has the owner rule. All nodes have
+    /// the same `basis_key`, so that a watch goes on at any of them.
     #[must_use]
     pub fn configured(
         ports: (Arc<dyn Feed>, Arc<dyn Bus>),
-        configurations: Arc<dyn Configurations>,
-        clock: SharedClock,
+        (configurations, clock): (Arc<dyn Configurations>, SharedClock),
+        basis_key: SecretBox<[u8; 32]>,
         stop: CancellationToken,
     ) -> Self {
-        Self::with_rules(ports, Rules { configurations, clock }, stop)
+        Self::with_rules(ports, Rules { configurations, clock, basis_key: Arc::new(basis_key) }, stop)
     }
 
     fn with_rules((feed, bus): (Arc<dyn Feed>, Arc<dyn Bus>), rules: Rules, stop: CancellationToken) -> Self {
@@ -201,11 +207,11 @@ impl Shared {
         let mut all = Ok(());
         for log in watched {
             let Some(version) = versions.get(log.tenant()) else { continue };
-            match log.rulings().look(configurations, *version, seen).await {
-                Ok(true) => log.rules_changed(),
-                Ok(false) => {}
-                Err(error) => all = Err(error),
+            let (changed, looked) = log.rulings().look(configurations, *version, seen).await;
+            if changed {
+                log.rules_changed();
             }
+            all = all.and(looked);
         }
         all
     }

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -35,23 +36,28 @@ struct Bound {
     class: Arc<Class>,
     /// For a watch: on what it depends which documents are seen, in short.
     basis: Option<Arc<str>>,
-    /// Whether the subscription could be had today: a member of the filter may be hidden by now.
-    is_allowed: bool,
 }
 
 impl Judge {
     pub(crate) fn new(view: &View, configured: Arc<Configured>, class: Arc<Class>, key: &ClassKey) -> Self {
-        let is_allowed = match &view.subscribe.filter {
-            Some(filter) => configured.may_ask(&view.caller, filter).is_ok(),
-            None => true,
-        };
-        let basis = view.watches.then(|| key.digest());
-        Self(Some(Bound { configured, class, basis, is_allowed }))
+        let basis = view.watches.then(|| key.digest(view.rules.basis_key.expose_secret()));
+        Self(Some(Bound { configured, class, basis }))
     }
 
     /// For whoever sees everything.
     pub(crate) fn of_everything() -> Self {
         Self(None)
+    }
+
+    /// Whether the subscription could be had today: a member of the filter may be hidden by now.
+    ///
+    /// # Errors
+    /// `Invalid` `invalid-field`: the subscription is over.
+    pub(crate) fn check(&self, view: &View) -> Result<()> {
+        match (&self.0, &view.subscribe.filter) {
+            (Some(bound), Some(filter)) => bound.configured.may_ask(&view.caller, filter),
+            _ => Ok(()),
+        }
     }
 
     /// Whether it decides by these rules.
@@ -75,9 +81,6 @@ impl Judge {
         let Some(bound) = &self.0 else {
             return Ok(Some(entry.delivery(cursor, plain(entry.change.operation))));
         };
-        if !bound.is_allowed {
-            return Ok(None);
-        }
         bound.class.sees(&cursor, || bound.decide(view, entry, cursor.clone()))
     }
 
@@ -124,7 +127,10 @@ impl Bound {
     fn kind(&self, view: &View, entry: &Entry) -> Option<DeliveryKind> {
         let change = &*entry.change;
         let now = view.rules.clock.now();
-        let saw = change.before.as_ref().is_some_and(|image| self.shows(view, (change, image, now), || entry.before()));
+        let shown_at =
+            |at| change.before.as_ref().is_some_and(|image| self.shows(view, (change, image, at), || entry.before()));
+        // What was shown when it began, and would not be today, is still held by who saw it.
+        let saw = shown_at(now) || (view.mentions_now(&self.configured) && shown_at(view.begun));
         let sees = change.after.as_ref().is_some_and(|image| self.shows(view, (change, image, now), || entry.after()));
         match (change.operation, saw, sees, view.watches) {
             (Operation::Update, true, true, _) | (Operation::Update, false, true, false) => Some(DeliveryKind::Update),

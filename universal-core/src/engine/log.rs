@@ -65,7 +65,8 @@ impl Entry {
 
     fn bytes(&self) -> usize {
         let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.body.len());
-        size(&self.change.before) + size(&self.change.after) + 256
+        // With what is parsed and printed of it.
+        3 * (size(&self.change.before) + size(&self.change.after)) + 256
     }
 }
 

@@ -30,6 +30,8 @@ use crate::{
 
 /// How many changes a reader takes at once.
 const STEP: usize = 64;
+/// How many bytes of changes wait in a reader, but for one that is larger.
+const READY_BYTES: usize = 256 * 1024;
 /// How many changes a reader that is behind reads from the database at once.
 const PAGE: u32 = 200;
 
@@ -135,13 +137,13 @@ impl Reader {
             if let Some(reason) = self.lost.take() {
                 return Ok(Next::Lost(reason));
             }
-            if let Some(delivery) = self.ready.pop_front() {
-                return Ok(Next::Delivery(delivery));
-            }
             self.tips.mark_unchanged();
             self.judge_anew().await?;
             if self.basis.is_some() && self.basis != self.judged_on() {
                 return Ok(Next::OtherBasis);
+            }
+            if let Some(delivery) = self.ready.pop_front() {
+                return Ok(Next::Delivery(delivery));
             }
             if self.step().await? {
                 continue;
@@ -153,8 +155,16 @@ impl Reader {
         }
     }
 
+    /// Takes the rules of today. What waits and was judged by others is looked at again.
     async fn judge_anew(&mut self) -> Result<()> {
-        self.judge = Some(self.view.judge(self.judge.clone()).await?);
+        let judge = self.view.judge(self.judge.as_ref()).await?;
+        let Some(judge) = judge else { return Ok(()) };
+        judge.check(&self.view)?;
+        if let Some(front) = self.ready.front() {
+            self.position = front.cursor().seq() - 1;
+            self.ready.clear();
+        }
+        self.judge = Some(judge);
         Ok(())
     }
 
@@ -195,9 +205,14 @@ impl Reader {
     /// Judges changes and moves on. Nothing of `self` changes after the last await but for the move itself.
     async fn take(&mut self, entries: Vec<Arc<Entry>>, replayed: bool) -> Result<bool> {
         let Some(judge) = self.judge.clone() else { return Ok(true) };
-        let mut ready = VecDeque::new();
+        let (mut ready, mut bytes, mut last) = (VecDeque::new(), 0, self.position);
         for entry in &entries {
             let seen = judge.sees(&self.view, entry, self.at(entry.change.seq))?;
+            bytes += seen.as_ref().map_or(0, Delivery::bytes);
+            if bytes > READY_BYTES && !ready.is_empty() {
+                break;
+            }
+            last = entry.change.seq;
             ready.extend(seen.map(|delivery| (Arc::clone(entry), delivery)));
         }
         if replayed {
@@ -214,9 +229,7 @@ impl Reader {
             }
             ready = allowed;
         }
-        if let Some(last) = entries.last() {
-            self.position = last.change.seq;
-        }
+        self.position = last;
         self.ready = ready.into_iter().map(|(_, delivery)| delivery).collect();
         Ok(true)
     }
@@ -259,6 +272,10 @@ impl Pull for Reader {
 
     fn cursor(&self) -> Cursor {
         self.reached()
+    }
+
+    fn is_resumable(&self) -> bool {
+        !self.is_lost()
     }
 }
 

@@ -6,10 +6,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use crate::{
@@ -22,33 +26,64 @@ use crate::{
 /// For how long rules hold that nobody has looked at again: a hub that cannot reach the database must not go on with
 /// rules that may have been taken back.
 const GOOD_FOR: Duration = Duration::from_secs(3);
+/// How many collections' rules are read at once after a change.
+const AT_ONCE: usize = 8;
 
 /// The rules of one collection.
 #[derive(Debug)]
 pub(crate) struct Ruling {
     tenant: TenantId,
     collection: CollectionName,
-    known: RwLock<Option<(Arc<Configured>, Instant)>>,
+    known: RwLock<Option<Known>>,
+    /// Whether they have changed since the readers were last woken.
+    changed: AtomicBool,
     classes: Mutex<HashMap<ClassKey, Weak<Class>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    configured: Arc<Configured>,
+    /// The version of the tenant's settings that they are no older than; nothing where that is not known.
+    version: Option<i64>,
+    /// They were true at this moment or later.
+    seen: Instant,
 }
 
 impl Ruling {
     fn new(tenant: TenantId, collection: CollectionName) -> Self {
-        Self { tenant, collection, known: RwLock::default(), classes: Mutex::default() }
+        let (known, changed, classes) = (RwLock::default(), AtomicBool::new(false), Mutex::default());
+        Self { tenant, collection, known, changed, classes }
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The rules, if somebody has looked at them lately.
     fn fresh(&self) -> Option<Arc<Configured>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(_, seen)| seen.elapsed() < GOOD_FOR).map(|(configured, _)| Arc::clone(configured))
+        known.as_ref().filter(|known| known.seen.elapsed() < GOOD_FOR).map(|known| Arc::clone(&known.configured))
     }
 
-    /// What was true at `seen` or later; older news are not taken.
-    fn learn(&self, configured: Arc<Configured>, seen: Instant) {
+    /// Takes news, unless they are older than what is known: by the version where both have one, else by time.
+    fn learn(&self, news: Known) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref().is_none_or(|(_, before)| *before <= seen) {
-            *known = Some((configured, seen));
+        let Some(before) = known.as_mut() else {
+            *known = Some(news);
+            return;
+        };
+        let is_older = match (before.version, news.version) {
+            (Some(before), Some(news)) => news < before,
+            _ => news.seen < before.seen,
+        };
+        if is_older {
+            return;
         }
+        if !Arc::ptr_eq(&before.configured, &news.configured) {
+            self.changed.store(true, Ordering::Release);
+        }
+        let seen = before.seen.max(news.seen);
+        *before = Known { seen, ..news };
     }
 
     /// The rules as they were at most a few seconds ago.
@@ -62,7 +97,8 @@ impl Ruling {
         let asked = Instant::now();
         let configured = configurations.configured(&self.tenant, &self.collection).await?;
         // What is answered may be a second old.
-        self.learn(Arc::clone(&configured), asked.checked_sub(Duration::from_secs(1)).unwrap_or(asked));
+        let seen = asked.checked_sub(Duration::from_secs(1)).unwrap_or(asked);
+        self.learn(Known { configured: Arc::clone(&configured), version: None, seen });
         Ok(configured)
     }
 
@@ -74,9 +110,23 @@ impl Ruling {
         let seen = Instant::now();
         let versions = configurations.versions(std::slice::from_ref(&self.tenant)).await?;
         let version = versions.first().map_or(0, |(_, version)| *version);
-        let configured = configurations.configured_at(&self.tenant, &self.collection, version).await?;
-        self.learn(Arc::clone(&configured), seen);
+        let configured = self.bring_to(configurations, version, seen).await?;
         Ok((version, configured))
+    }
+
+    /// Rules that are no older than this version, which was the tenant's at `seen` or later.
+    async fn bring_to(
+        &self,
+        configurations: &dyn Configurations,
+        version: i64,
+        seen: Instant,
+    ) -> Result<Arc<Configured>> {
+        let configured = match self.known() {
+            Some(known) if known.version == Some(version) => known.configured,
+            _ => configurations.configured_at(&self.tenant, &self.collection, version).await?,
+        };
+        self.learn(Known { configured: Arc::clone(&configured), version: Some(version), seen });
+        Ok(configured)
     }
 
     /// The class of subscribers with this key; one for all of them.
@@ -98,16 +148,7 @@ impl Ruling {
 #[derive(Debug)]
 pub(crate) struct Rulings {
     tenant: TenantId,
-    held: Mutex<Held>,
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    /// The version of the tenant's settings that all of them were read at, or nothing where one may be older.
-    version: Option<i64>,
-    /// How many came so far.
-    came: u64,
-    rulings: HashMap<CollectionName, Weak<Ruling>>,
+    held: Mutex<HashMap<CollectionName, Weak<Ruling>>>,
 }
 
 impl Rulings {
@@ -118,51 +159,80 @@ impl Rulings {
     /// The rules of a collection; they are kept fresh while somebody holds them.
     pub(crate) fn of(&self, collection: &CollectionName) -> Arc<Ruling> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ruling) = held.rulings.get(collection).and_then(Weak::upgrade) {
+        if let Some(ruling) = held.get(collection).and_then(Weak::upgrade) {
             return ruling;
         }
-        // Whoever holds it reads the rules by itself; the next look reads them again, so that none are older than it.
-        held.version = None;
-        held.came += 1;
         let ruling = Arc::new(Ruling::new(self.tenant.clone(), collection.clone()));
-        held.rulings.insert(collection.clone(), Arc::downgrade(&ruling));
+        held.insert(collection.clone(), Arc::downgrade(&ruling));
         ruling
     }
 
-    /// Brings all to this version of the tenant's settings, seen at `seen`. Answers whether any of them changed.
+    /// Brings all to this version of the tenant's settings, seen at `seen`. Answers whether the rules of any have
+    /// changed since it was last asked, whoever noticed it first.
     ///
     /// # Errors
-    /// `Unavailable` and `Busy` from the database: what could not be read is read at the next look.
-    pub(crate) async fn look(&self, configurations: &dyn Configurations, version: i64, seen: Instant) -> Result<bool> {
-        let (known, came, rulings) = self.held();
-        let mut changed = false;
-        for ruling in rulings {
-            let before =
-                ruling.known.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(c, _)| Arc::clone(c));
-            let now = match before.clone() {
-                Some(configured) if known == Some(version) => configured,
-                _ => configurations.configured_at(&self.tenant, &ruling.collection, version).await?,
-            };
-            changed |= before.is_none_or(|before| !Arc::ptr_eq(&before, &now));
-            ruling.learn(now, seen);
+    /// `Unavailable` and `Busy` from the database, with what was noticed all the same: what could not be read is read
+    /// at the next look.
+    pub(crate) async fn look(
+        &self,
+        configurations: &dyn Configurations,
+        version: i64,
+        seen: Instant,
+    ) -> (bool, Result<()>) {
+        let rulings = self.held();
+        let mut all = Ok(());
+        let mut looks = stream::iter(rulings.clone())
+            .map(|ruling: Arc<Ruling>| async move { ruling.bring_to(configurations, version, seen).await.map(drop) })
+            .buffer_unordered(AT_ONCE);
+        while let Some(looked) = looks.next().await {
+            all = all.and(looked);
         }
-        if known != Some(version) {
-            self.reached(version, came);
-        }
-        Ok(changed)
+        let changed = rulings.iter().filter(|ruling| ruling.changed.swap(false, Ordering::AcqRel)).count() > 0;
+        (changed, all)
     }
 
-    fn held(&self) -> (Option<i64>, u64, Vec<Arc<Ruling>>) {
+    fn held(&self) -> Vec<Arc<Ruling>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.rulings.retain(|_, ruling| ruling.strong_count() > 0);
-        (held.version, held.came, held.rulings.values().filter_map(Weak::upgrade).collect())
+        held.retain(|_, ruling| ruling.strong_count() > 0);
+        held.values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(configured: &Arc<Configured>, version: Option<i64>, seen: Instant) -> Known {
+        Known { configured: Arc::clone(configured), version, seen }
     }
 
-    /// All are at `version`, unless one came meanwhile: its rules may be older.
-    fn reached(&self, version: i64, came: u64) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.came == came {
-            held.version = Some(version);
-        }
+    #[tokio::test]
+    async fn a_later_version_stands_over_an_earlier_one_whenever_it_was_seen() {
+        let ruling = Ruling::new(TenantId::default_tenant(), CollectionName::new("c").unwrap());
+        let (one, two) = (Arc::new(Configured::unconfigured(false)), Arc::new(Configured::unconfigured(true)));
+        let (early, late) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        // Somebody saw version 1 late; the hub's look, which began before it, brings version 2.
+        ruling.learn(known(&one, Some(1), late));
+        ruling.learn(known(&two, Some(2), early));
+        assert!(Arc::ptr_eq(&ruling.known().unwrap().configured, &two));
+        ruling.learn(known(&one, Some(1), late));
+        assert!(Arc::ptr_eq(&ruling.known().unwrap().configured, &two));
+        ruling.learn(known(&one, None, early));
+        assert!(Arc::ptr_eq(&ruling.known().unwrap().configured, &two), "what was seen earlier is not newer");
+        assert_eq!(ruling.known().unwrap().version, Some(2));
+    }
+
+    #[tokio::test]
+    async fn whoever_notices_other_rules_first_all_are_told() {
+        let rulings = Rulings::new(TenantId::default_tenant());
+        let ruling = rulings.of(&CollectionName::new("c").unwrap());
+        let configurations = crate::collections::port::Unconfigured;
+        ruling.now(&configurations).await.unwrap();
+        let _ = rulings.look(&configurations, 0, Instant::now()).await;
+        let other = Arc::new(Configured::unconfigured(true));
+        ruling.learn(known(&other, Some(1), Instant::now()));
+        let (changed, looked) = rulings.look(&configurations, 1, Instant::now()).await;
+        assert!(changed && looked.is_ok());
+        assert!(!rulings.look(&configurations, 1, Instant::now()).await.0);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretBox};
+
 use crate::{
     caller::Caller,
-    clock::SharedClock,
+    clock::{SharedClock, Timestamp},
     collections::{
         Document,
         configured::Configured,
@@ -23,6 +25,8 @@ use crate::{
 pub(crate) struct Rules {
     pub(crate) configurations: Arc<dyn Configurations>,
     pub(crate) clock: SharedClock,
+    /// With which a basis is made: who does not have it cannot try which rules make it.
+    pub(crate) basis_key: Arc<SecretBox<[u8; 32]>>,
 }
 
 /// What a subscriber asked for, and who it is.
@@ -33,6 +37,8 @@ pub(crate) struct View {
     /// Whether it holds the documents themselves, and hears of them as they enter, change and leave.
     pub(crate) watches: bool,
     pub(crate) rules: Rules,
+    /// When it began.
+    pub(crate) begun: Timestamp,
     /// The rules of the collection; none for a whole tenant, which only those see whom no rule binds.
     ruling: Option<Arc<Ruling>>,
 }
@@ -45,7 +51,8 @@ impl View {
         rules: Rules,
         ruling: Option<Arc<Ruling>>,
     ) -> Result<Self> {
-        let view = Self { caller: caller.clone(), subscribe, watches, rules, ruling };
+        let begun = rules.clock.now();
+        let view = Self { caller: caller.clone(), subscribe, watches, rules, begun, ruling };
         view.check().await?;
         Ok(view)
     }
@@ -81,21 +88,19 @@ impl View {
         Ok(())
     }
 
-    /// What decides about the next changes: the rules as they are now. It is `last` itself if they are still the same.
+    /// What decides about the next changes: the rules as they are now; nothing if `last` still does.
     ///
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
-    pub(crate) async fn judge(&self, last: Option<Judge>) -> Result<Judge> {
-        let Some(ruling) = &self.ruling else { return Ok(last.unwrap_or_else(Judge::of_everything)) };
+    pub(crate) async fn judge(&self, last: Option<&Judge>) -> Result<Option<Judge>> {
+        let Some(ruling) = &self.ruling else { return Ok(last.is_none().then(Judge::of_everything)) };
         let configured = ruling.now(&*self.rules.configurations).await?;
-        match last {
-            Some(last) if last.is_by(&configured) => Ok(last),
-            _ => {
-                let key = self.key(&configured);
-                let class = ruling.class(key.clone());
-                Ok(Judge::new(self, configured, class, &key))
-            }
+        if last.is_some_and(|last| last.is_by(&configured)) {
+            return Ok(None);
         }
+        let key = self.key(&configured);
+        let class = ruling.class(key.clone());
+        Ok(Some(Judge::new(self, configured, class, &key)))
     }
 
     /// For a watch: the version of the tenant's settings, and what they show documents on.
@@ -105,12 +110,28 @@ impl View {
     pub(crate) async fn basis(&self) -> Result<(i64, Arc<str>)> {
         let Some(ruling) = &self.ruling else { return Err(Error::internal("a whole tenant is not watched")) };
         let (version, configured) = ruling.at_version(&*self.rules.configurations).await?;
-        Ok((version, self.key(&configured).digest()))
+        Ok((version, self.key(&configured).digest(self.rules.basis_key.expose_secret())))
+    }
+
+    /// For a watch: what the rules of the last few seconds show documents on.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    pub(crate) async fn basis_of_now(&self) -> Result<Arc<str>> {
+        let Some(ruling) = &self.ruling else { return Err(Error::internal("a whole tenant is not watched")) };
+        let configured = ruling.now(&*self.rules.configurations).await?;
+        Ok(self.key(&configured).digest(self.rules.basis_key.expose_secret()))
     }
 
     /// One document is read by its id; several are a list.
     pub(crate) fn action(&self) -> Action {
         if self.subscribe.id.is_some() { Action::Get } else { Action::List }
+    }
+
+    /// Whether time alone decides which documents are seen.
+    pub(crate) fn mentions_now(&self, configured: &Configured) -> bool {
+        configured.rule(self.action()).mentions_now(&self.caller)
+            || self.subscribe.filter.as_ref().is_some_and(|filter| filter.mentions_now())
     }
 
     pub(crate) fn concerns(&self, change: &Change) -> bool {
@@ -143,7 +164,9 @@ impl View {
         let facts = asks.then(|| (caller.user_id(), caller.roles(), caller.claims()));
         let bound =
             (!caller.bypasses_rules()).then(|| (self.action(), Rule::to_text(rule), &configured.settings.hidden));
-        let wanted = (self.watches, &self.subscribe.id, filter.map(|filter| filter.to_text()));
+        // Who began at another time may hold other documents.
+        let begun = self.mentions_now(configured).then(|| self.begun.as_micros());
+        let wanted = (begun, self.watches, &self.subscribe.id, filter.map(|filter| filter.to_text()));
         ClassKey::new(format!("{:?}", (wanted, bound, facts, configured.state())))
     }
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
+    clock::Timestamp,
     collections::Collections,
     cursor::Cursor,
     engine::{
@@ -60,6 +61,7 @@ struct Rows {
     cursor: Cursor,
     /// The version of the tenant's settings before the first row was read.
     version: i64,
+    begun: Timestamp,
     basis: Arc<str>,
     queue: VecDeque<Row>,
     /// Where the next page begins; `None` before the first and after the last.
@@ -87,8 +89,9 @@ impl Watcher {
         let cursor = state.cursor();
         self.reader.restart(&state, Arc::clone(&basis));
         self.shown = Shown::default();
+        let begun = self.reader.view().rules.clock.now();
         let (queue, next) = (VecDeque::new(), None);
-        self.state = State::Rows(Rows { cursor, version, basis, queue, next, is_read: false, handed_out: 0 });
+        self.state = State::Rows(Rows { cursor, version, begun, basis, queue, next, is_read: false, handed_out: 0 });
         Ok(())
     }
 
@@ -96,7 +99,8 @@ impl Watcher {
     async fn fill(&mut self) -> Result<bool> {
         let State::Rows(rows) = &self.state else { return Ok(true) };
         if rows.is_read || !rows.queue.is_empty() {
-            return Ok(true);
+            // What waits was read by rules that may have been taken back since.
+            return Ok(self.reader.view().basis_of_now().await? == rows.basis);
         }
         let page = rows::read(&*self.collections, self.reader.view(), rows.next.clone()).await?;
         // It is looked at after the last row too: all rows were read by the same rules.
@@ -123,7 +127,7 @@ impl Watcher {
                 rows.queue.push_front(row);
                 break;
             }
-            self.shown.note(&row);
+            self.shown.note(&row, rows.begun);
             some.push(row);
         }
         rows.handed_out += some.len();
@@ -180,7 +184,11 @@ struct Shown {
 }
 
 impl Shown {
-    fn note(&mut self, row: &Row) {
+    /// Changes that were numbered long before the rows were read are not told again anyway.
+    fn note(&mut self, row: &Row, begun: Timestamp) {
+        if row.present.updated_at < begun.minus(REMEMBERED) {
+            return;
+        }
         self.revisions.insert(row.id.clone(), Arc::clone(&row.present.revision));
     }
 

@@ -28,7 +28,16 @@ impl Expression {
     /// Whether it asks for the caller, so that its answer may differ between callers.
     #[must_use]
     pub fn mentions_caller(&self) -> bool {
-        mentions_caller(self.root())
+        let of_caller = |place: &Place| {
+            matches!(place, Place::Within(Root::Caller, _) | Place::CallerId | Place::Tenant | Place::Roles)
+        };
+        mentions(self.root(), &of_caller)
+    }
+
+    /// Whether it asks what time it is, so that its answer may change while nothing else does.
+    #[must_use]
+    pub fn mentions_now(&self) -> bool {
+        mentions(self.root(), &|place| matches!(place, Place::Now))
     }
 }
 
@@ -61,12 +70,9 @@ fn field_of(place: &Place) -> Option<(Root, Field)> {
     }
 }
 
-fn mentions_caller(node: &Node) -> bool {
-    let of_caller = |place: &Place| {
-        matches!(place, Place::Within(Root::Caller, _) | Place::CallerId | Place::Tenant | Place::Roles)
-    };
+fn mentions(node: &Node, wanted: &impl Fn(&Place) -> bool) -> bool {
     match node {
-        Node::Place(place) | Node::Has(place) if of_caller(place) => true,
-        _ => node.children().iter().any(mentions_caller),
+        Node::Place(place) | Node::Has(place) if wanted(place) => true,
+        _ => node.children().iter().any(|child| mentions(child, wanted)),
     }
 }

@@ -1,6 +1,12 @@
 //! Channels: short messages to whoever is there, and who that is.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -19,6 +25,10 @@ use crate::{
 /// How many members of a channel may be present at once, over all nodes. It is counted where a member comes, so that
 /// members who come to several nodes at the same moment may be a few more.
 pub const MAX_MEMBERS: usize = 1_000;
+/// How many members of a channel one user is at most.
+pub const MAX_MEMBERS_PER_USER: usize = 20;
+/// How many bytes the members of a channel take together, about: they are told in one frame.
+pub const MAX_MEMBERS_BYTES: usize = 512 * 1024;
 
 /// Channels of a tenant, over all nodes of an installation.
 ///
@@ -66,7 +76,8 @@ pub trait Channels: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `Unauthenticated` and `Forbidden` `channel-forbidden` by the rules; `TooLarge` `presence-too-large`;
-    /// `Conflict` `presence-full` where [`MAX_MEMBERS`] are present; `NotFound` for a tenant that does not exist.
+    /// `Conflict` `presence-full` where [`MAX_MEMBERS`] are present, [`MAX_MEMBERS_PER_USER`] of this user, or what they say of
+    /// themselves takes [`MAX_MEMBERS_BYTES`]; `NotFound` for a tenant that does not exist.
     async fn join(&self, caller: &Caller, join: Join) -> Result<Joined>;
 
     /// Sends to a channel without joining it. It asks the rule `send` alone.
@@ -120,19 +131,48 @@ pub struct Join {
     pub presence: Option<Payload>,
     /// Whether it gets its own messages too.
     pub echo: bool,
+    /// What waits for all channels of one connection, together with this one; its own without.
+    pub budget: Budget,
+}
+
+/// How many bytes wait to be heard on all channels that one connection has joined. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// How many bytes wait.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn take(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Join {
     /// To a channel, unseen, without its own messages.
     #[must_use]
     pub fn to(channel: ChannelName) -> Self {
-        Self { channel, presence: None, echo: false }
+        Self { channel, presence: None, echo: false, budget: Budget::default() }
     }
 
     /// Seen by the others with this state, at most [`MAX_STATE`](crate::realtime::payload::MAX_STATE) bytes.
     #[must_use]
     pub fn with_presence(mut self, state: Payload) -> Self {
         self.presence = Some(state);
+        self
+    }
+
+    /// With what waits counted together with other channels of the same connection: 256 KiB for all of them.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
         self
     }
 

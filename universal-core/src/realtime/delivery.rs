@@ -72,6 +72,13 @@ impl Delivery {
         self.0.kind.carries_document().then(|| self.0.body.as_deref().unwrap_or(&after.body))
     }
 
+    /// What it holds in memory, about: the images, what is shown in their place, and what is printed of it.
+    pub(crate) fn bytes(&self) -> usize {
+        let image = |image: &Option<crate::realtime::change::Image>| image.as_ref().map_or(0, |image| image.body.len());
+        let shown = self.0.body.as_ref().map_or(0, |body| body.len());
+        256 + image(&self.0.change.before) + 2 * image(&self.0.change.after) + 2 * shown
+    }
+
     pub(crate) fn change(&self) -> &Change {
         &self.0.change
     }

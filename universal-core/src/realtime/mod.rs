@@ -31,7 +31,7 @@ pub(crate) mod wire;
 pub use broadcast::{Broadcast, Broadcaster};
 pub use bus::Bus;
 pub use change::{Change, Operation};
-pub use channel::{ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
+pub use channel::{Budget, ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
 pub use channel_rule::{ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings};
 pub use consumer::{Committed, Consumer, Positions};
 pub use delivery::{Delivery, DeliveryKind};

@@ -20,11 +20,9 @@ const TEXTS: usize = 64;
 /// How long one may be unfinished: its pieces come in one transaction, so together.
 const AGE: Duration = Duration::from_secs(10);
 
-/// A text as notices.
+/// A text as notices. A short one is one piece: of equal notices of one transaction PostgreSQL delivers the first only, so
+/// each needs its number.
 pub(super) fn pieces(text: &str, node: &str, number: u64) -> Vec<String> {
-    if text.len() <= ROOM {
-        return vec![text.to_owned()];
-    }
     let mut parts = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
@@ -105,7 +103,8 @@ mod tests {
         assert_eq!(whole, [text.clone(), text]);
         assert!(unfinished.texts.is_empty());
         assert_eq!(unfinished.whole("short"), Some("short".to_owned()));
-        assert_eq!(pieces("short", "n1", 1), ["short"]);
+        assert_eq!(pieces("short", "n1", 1), ["p n1 1 0 1\nshort"]);
+        assert_eq!(unfinished.whole("p n1 1 0 1\nshort"), Some("short".to_owned()));
     }
 
     #[test]

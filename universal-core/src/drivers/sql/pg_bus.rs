@@ -40,8 +40,10 @@ use crate::{
 const WAITING: usize = 256;
 /// How many messages go in one statement.
 const BATCH: usize = 32;
-/// How long a statement that notifies may take, and how long a sender waits.
+/// How long a statement that notifies may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a sender waits: a connection hears nothing meanwhile.
+const SENDER: Duration = Duration::from_millis(500);
 /// How long the listening connection may be silent before it is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long connecting, and the answer to that question, may take.
@@ -128,7 +130,7 @@ impl Broadcaster for PgBus {
         }
         let (carried, answer) = oneshot::channel();
         self.queue.try_send(Outgoing { text, carried }).map_err(|_| away())?;
-        match timeout(PATIENCE, answer).await {
+        match timeout(SENDER, answer).await {
             Ok(Ok(true)) => Ok(()),
             _ => Err(away()),
         }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, stream};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
     time::{Instant, MissedTickBehavior, interval},
@@ -15,6 +16,9 @@ use crate::realtime::broadcast::Broadcast;
 
 /// The pause before a way between the nodes that went away is asked for again.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Of how many rooms it is spoken at once: one that is slow does not keep the others silent, and what waits together is
+/// carried together.
+const AT_ONCE: usize = 64;
 /// How long the last words may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -54,40 +58,41 @@ pub(super) async fn speak(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.stop.cancelled() => break,
             () = shared.woken.notified() => {
-                for room in shared.take_waiting() {
-                    speak_of(&shared, &room).await;
-                }
+                stream::iter(shared.take_waiting()).for_each_concurrent(AT_ONCE, |room| speak_of(&shared, room)).await;
             }
             _ = ticks.tick() => {
-                for room in shared.all_rooms() {
+                stream::iter(shared.all_rooms()).for_each_concurrent(AT_ONCE, |room| {
                     room.expire(Instant::now());
-                    speak_of(&shared, &room).await;
-                }
+                    speak_of(&shared, room)
+                }).await;
             }
         }
     }
     let farewell = async {
-        for room in shared.all_rooms() {
-            if room.has_members() {
-                // Those who did not hear it will notice the silence.
-                let _ = shared.say(&room.tenant, &room.channel, Said::Bye).await;
-            }
-        }
+        let rooms = shared.all_rooms().into_iter().filter(|room| room.has_members() || room.has_news());
+        let said = stream::iter(rooms).for_each_concurrent(AT_ONCE, |room| {
+            let shared = &shared;
+            // Those who did not hear it will notice the silence.
+            async move { drop(shared.say(&room.tenant, &room.channel, Said::Bye).await) }
+        });
+        said.await;
     };
     let _ = tokio::time::timeout(FAREWELL, farewell).await;
 }
 
-async fn speak_of(shared: &Shared, room: &Arc<Room>) {
+/// Says what is to be said of a room; of one room one after the other.
+async fn speak_of(shared: &Shared, room: Arc<Room>) {
     room.waits.store(false, Ordering::Release);
     for said in room.outgoing(Instant::now()) {
         if let Err(error) = shared.say(&room.tenant, &room.channel, said).await {
             // Others will find that they missed it; what this node wanted to know it asks again with the next tick.
-            tracing::warn!(error = ?error, channel = %room.channel, "members of a channel could not be told to other nodes");
+            // The way between the nodes tells of its loss once, for all rooms.
+            tracing::debug!(error = ?error, channel = %room.channel, "members of a channel could not be told to other nodes");
             room.ask_all();
             break;
         }
     }
-    shared.reap(room);
+    shared.reap(&room);
 }
 
 /// Asks the rules whether those who joined may still be there, until the stop.
@@ -100,6 +105,11 @@ pub(super) async fn review(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         for room in shared.all_rooms() {
+            if shared.stop.is_cancelled() {
+                return;
+            }
+            // Rules that are known are judged without waiting; others shall have their turn all the same.
+            tokio::task::consume_budget().await;
             for session in room.sessions() {
                 let caller = session.caller();
                 if let Err(error) = shared.review(&room, &session, &caller).await

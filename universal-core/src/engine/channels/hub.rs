@@ -115,18 +115,29 @@ impl Shared {
             }
         };
         // While nobody can take the room away.
-        room.join(session, member)?;
+        room.join(Arc::clone(&session));
         rooms.entry((tenant, channel.clone())).or_insert_with(|| Arc::clone(&room));
         drop(rooms);
+        // Telling all who are there takes a while where they are many; no other room waits for it.
+        let seen = match member {
+            Some(member) => room.set_member(&session.key, Some(member)),
+            None => Ok(()),
+        };
+        if let Err(error) = seen {
+            self.leave(&room, &session.key);
+            return Err(error);
+        }
         self.wait(&room);
         Ok(room)
     }
 
     /// Takes a room away that nobody needs any more.
-    pub(super) fn reap(&self, room: &Room) {
+    pub(super) fn reap(&self, room: &Arc<Room>) {
+        let key = (room.tenant.clone(), room.channel.clone());
         let mut rooms = self.rooms();
-        if room.is_idle() {
-            rooms.remove(&(room.tenant.clone(), room.channel.clone()));
+        // The channel may have another room by now.
+        if rooms.get(&key).is_some_and(|known| Arc::ptr_eq(known, room)) && room.is_idle() {
+            rooms.remove(&key);
         }
     }
 
@@ -221,7 +232,7 @@ impl Channels for ChannelHub {
             }
             None => None,
         };
-        let session = Arc::new(Session::new(Arc::clone(&key), caller.clone(), join.echo));
+        let session = Arc::new(Session::new(Arc::clone(&key), caller.clone(), (join.echo, join.budget)));
         let room = shared.enter(&join.channel, Arc::clone(&session), member)?;
         let seat = Arc::new(Seat { shared: Arc::clone(shared), room, session });
         Ok(Joined::new(join.channel, key, Box::new(Listener(Arc::clone(&seat))), seat))
@@ -329,7 +340,16 @@ impl Speak for Seat {
 
     async fn become_caller(&self, caller: Caller) -> Result<()> {
         self.session.is_open()?;
-        match self.shared.review(&self.room, &self.session, &caller).await {
+        let reviewed = match *caller.tenant() == self.room.tenant {
+            true => self.shared.review(&self.room, &self.session, &caller).await,
+            // The rules of its tenant say nothing of a channel of this one.
+            false => Err(Error::new(
+                ErrorKind::Forbidden,
+                "channel-forbidden",
+                "this channel belongs to another tenant; join one of your own",
+            )),
+        };
+        match reviewed {
             Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
                 self.session.end(&error);

@@ -22,7 +22,9 @@ use crate::{
     caller::Caller,
     error::{Error, ErrorKind, Result},
     id::{ChannelName, TenantId},
-    realtime::channel::{ChannelEvent, MAX_MEMBERS, Member, Message, PresenceChange},
+    realtime::channel::{
+        ChannelEvent, MAX_MEMBERS, MAX_MEMBERS_BYTES, MAX_MEMBERS_PER_USER, Member, Message, PresenceChange,
+    },
 };
 
 /// One channel.
@@ -59,16 +61,9 @@ impl Room {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// # Errors
-    /// `Conflict` `presence-full`.
-    pub(super) fn join(&self, session: Arc<Session>, member: Option<Member>) -> Result<()> {
-        let mut state = self.state();
-        if let Some(member) = member {
-            state.has_place()?;
-            state.put(member);
-        }
-        state.sessions.insert(Arc::clone(&session.key), session);
-        Ok(())
+    /// Lets one in, who is not seen yet.
+    pub(super) fn join(&self, session: Arc<Session>) {
+        self.state().sessions.insert(Arc::clone(&session.key), session);
     }
 
     /// Takes one out; answers whether it was there.
@@ -99,8 +94,9 @@ impl Room {
                             return Ok(());
                         }
                     }
-                    None => state.has_place()?,
+                    None => state.has_place(&member)?,
                 }
+                state.has_bytes(&member)?;
                 state.put(member);
             }
         }
@@ -225,6 +221,11 @@ impl Room {
         state.sessions.is_empty() && !state.outgoing.has_news() && !self.waits.load(Ordering::Acquire)
     }
 
+    /// Whether other nodes have not been told everything yet.
+    pub(super) fn has_news(&self) -> bool {
+        self.state().outgoing.has_news()
+    }
+
     pub(super) fn has_members(&self) -> bool {
         !self.state().outgoing.members.is_empty()
     }
@@ -236,13 +237,36 @@ impl Room {
 }
 
 impl State {
-    fn has_place(&self) -> Result<()> {
-        let count = self.outgoing.members.len() + self.peers.values().map(Peer::len).sum::<usize>();
-        if count < MAX_MEMBERS {
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.outgoing.members.values().chain(self.peers.values().flat_map(Peer::members))
+    }
+
+    /// Whether one more may be seen.
+    fn has_place(&self, member: &Member) -> Result<()> {
+        let (mut count, mut own) = (0, 0);
+        for other in self.members() {
+            count += 1;
+            own += usize::from(other.user.is_some() && other.user == member.user);
+        }
+        if own >= MAX_MEMBERS_PER_USER {
+            let message = format!("a user is {MAX_MEMBERS_PER_USER} members of a channel at most");
+            return Err(full(message));
+        }
+        if count >= MAX_MEMBERS {
+            return Err(full(format!(
+                "{MAX_MEMBERS} members are there already; join without a presence, or come later"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether all members with this one can be told in one frame.
+    fn has_bytes(&self, member: &Member) -> Result<()> {
+        let others = self.members().filter(|other| other.key != member.key);
+        if others.map(size).sum::<usize>() + size(member) <= MAX_MEMBERS_BYTES {
             return Ok(());
         }
-        let message = format!("{MAX_MEMBERS} members are there already; join without a presence, or come later");
-        Err(Error::new(ErrorKind::Conflict, "presence-full", message))
+        Err(full("the members of this channel say too much of themselves; say less, or come later".to_owned()))
     }
 
     fn put(&mut self, member: Member) {
@@ -266,7 +290,7 @@ impl State {
         }
         self.everybody = None;
         let all = change.joined.iter().chain(&change.updated).chain(&change.left);
-        let bytes = all.map(|member| member.state.as_str().len() + 160).sum();
+        let bytes = all.map(size).sum();
         let change = Arc::new(change);
         for session in self.sessions.values() {
             session.push(ChannelEvent::Presence(Arc::clone(&change)), bytes);
@@ -283,6 +307,15 @@ impl State {
         });
         Arc::clone(everybody)
     }
+}
+
+/// How many bytes a member takes where it is told, about.
+fn size(member: &Member) -> usize {
+    member.state.as_str().len() + 160
+}
+
+fn full(message: String) -> Error {
+    Error::new(ErrorKind::Conflict, "presence-full", message)
 }
 
 #[cfg(test)]

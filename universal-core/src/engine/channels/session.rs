@@ -10,10 +10,10 @@ use tokio::sync::Notify;
 use crate::{
     caller::Caller,
     error::{Error, ErrorKind, Result},
-    realtime::channel::{ChannelEvent, Member},
+    realtime::channel::{Budget, ChannelEvent, Member},
 };
 
-/// How many bytes wait for a slow listener.
+/// How many bytes wait for a slow listener, and for all channels of its connection together.
 const QUEUE: usize = 256 * 1024;
 
 /// One who has joined.
@@ -28,6 +28,8 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 struct Queue {
+    /// What waits for its whole connection, in bytes.
+    budget: Budget,
     events: VecDeque<(ChannelEvent, usize)>,
     bytes: usize,
     /// Messages that were lost before the first that waits.
@@ -55,8 +57,8 @@ pub(super) enum Next {
 }
 
 impl Session {
-    pub(super) fn new(key: Arc<str>, caller: Caller, echo: bool) -> Self {
-        let queue = Queue { events: VecDeque::new(), bytes: 0, missed: 0, resync: true, end: None };
+    pub(super) fn new(key: Arc<str>, caller: Caller, (echo, budget): (bool, Budget)) -> Self {
+        let queue = Queue { budget, events: VecDeque::new(), bytes: 0, missed: 0, resync: true, end: None };
         Self { key, echo, caller: Mutex::new(caller), queue: Mutex::new(queue), woken: Notify::new() }
     }
 
@@ -102,7 +104,7 @@ impl Session {
         }
         Ok(match queue.events.pop_front() {
             Some((event, bytes)) => {
-                queue.bytes -= bytes;
+                queue.freed(bytes);
                 Next::Event(event)
             }
             None => Next::Nothing,
@@ -118,8 +120,7 @@ impl Session {
     /// It is over, for this reason. What still waits is not heard.
     pub(super) fn end(&self, error: &Error) {
         let mut queue = self.queue();
-        queue.events.clear();
-        queue.bytes = 0;
+        queue.clear();
         let end = End { kind: error.kind(), code: error.code(), message: error.message().to_owned() };
         queue.end.get_or_insert(end);
         drop(queue);
@@ -142,11 +143,15 @@ impl Queue {
         if self.end.is_some() || (self.resync && matches!(event, ChannelEvent::Presence(_))) {
             return;
         }
+        if bytes > QUEUE && matches!(event, ChannelEvent::Presence(_)) {
+            return self.resync_members();
+        }
         self.events.push_back((event, bytes));
         self.bytes += bytes;
-        while self.bytes > QUEUE {
+        self.budget.take(bytes);
+        while self.bytes > QUEUE || self.budget.taken() > QUEUE {
             let Some((lost, bytes)) = self.events.pop_front() else { break };
-            self.bytes -= bytes;
+            self.freed(bytes);
             match lost {
                 ChannelEvent::Message(_) => self.missed += 1,
                 _ => self.resync_members(),
@@ -163,7 +168,23 @@ impl Queue {
             freed += if stays { 0 } else { *bytes };
             stays
         });
-        self.bytes -= freed;
+        self.freed(freed);
+    }
+
+    fn freed(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.budget.give_back(bytes);
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.freed(self.bytes);
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -10,9 +10,9 @@ use futures_util::{
 use serde_json::Value;
 use universal_core::{
     caller::Caller,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     id::ChannelName,
-    realtime::{ChannelEvent, Channels, EventName, Join, Joined, Payload, Speaker},
+    realtime::{Budget, ChannelEvent, Channels, EventName, Join, Joined, Payload, Speaker},
 };
 
 use super::{channel_frame::ChannelFrame, frame::ServerFrame};
@@ -27,6 +27,7 @@ type Items = Pin<Box<dyn Stream<Item = (String, Result<ChannelEvent>)> + Send>>;
 
 /// One channel.
 struct Seat {
+    channel: ChannelName,
     speaker: Speaker,
     abort: AbortHandle,
 }
@@ -38,11 +39,19 @@ pub(super) struct Seats {
     items: SelectAll<Items>,
     /// Those that shall go on as the caller whom the connection has become.
     renewing: Vec<String>,
+    /// What waits on all of them together.
+    budget: Budget,
 }
 
 impl Seats {
     pub(super) fn new(service: Option<Arc<dyn Channels>>) -> Self {
-        Self { service, taken: HashMap::new(), items: SelectAll::new(), renewing: Vec::new() }
+        Self {
+            service,
+            taken: HashMap::new(),
+            items: SelectAll::new(),
+            renewing: Vec::new(),
+            budget: Budget::default(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -66,7 +75,12 @@ impl Seats {
         let Some(service) = &self.service else {
             return Err(Error::not_found("no-channels", "this server has no channels"));
         };
-        let mut join = Join::to(ChannelName::new(channel)?);
+        let channel = ChannelName::new(channel)?;
+        if self.taken.values().any(|seat| seat.channel == channel) {
+            let message = "this connection has joined the channel already, under another `ref`";
+            return Err(Error::new(ErrorKind::Conflict, "already-joined", message));
+        }
+        let mut join = Join::to(channel).with_budget(self.budget.clone());
         if let Some(state) = presence {
             join = join.with_presence(Payload::of(state).map_err(|error| error.with_field("presence"))?);
         }
@@ -85,7 +99,7 @@ impl Seats {
     }
 
     fn take(&mut self, reference: String, joined: Joined) {
-        let speaker = joined.speaker();
+        let (channel, speaker) = (joined.channel().clone(), joined.speaker());
         let name = reference.clone();
         let items = unfold(Some(joined), move |joined| {
             let name = name.clone();
@@ -98,7 +112,7 @@ impl Seats {
         });
         let (items, abort) = abortable(items);
         self.items.push(Box::pin(items));
-        self.taken.insert(reference, Seat { speaker, abort });
+        self.taken.insert(reference, Seat { channel, speaker, abort });
     }
 
     /// Answers whether it had joined.

@@ -131,6 +131,10 @@ impl Connection {
     /// # Errors
     /// When the connection must end.
     pub(super) async fn receive(&mut self, text: &str) -> Result<Option<ServerFrame>, End> {
+        // A client that always has something to say is asked who it is all the same.
+        if self.token.is_some() && self.check.deadline() <= Instant::now() {
+            self.check().await?;
+        }
         let frame = match ClientFrame::parse(text) {
             Ok(frame) => frame,
             Err(error) => return Ok(Some(ServerFrame::error(None, &error))),
@@ -212,8 +216,8 @@ impl Connection {
                 () = &mut self.check, if checks => {}
                 frame = either(&mut self.subscriptions, &mut self.seats) => return frame.map_err(|_| End::Stopping),
                 _ = self.heartbeat.tick() => {
-                    if let Some((cursor, basis)) = self.subscriptions.place() {
-                        return Ok(ServerFrame::Heartbeat { cursor, basis });
+                    if let Some(place) = self.farewell() {
+                        return Ok(place);
                     }
                     if self.is_stream {
                         return Ok(ServerFrame::KeepAlive);
@@ -223,8 +227,11 @@ impl Connection {
         }
     }
 
-    /// Where the client can go on elsewhere.
+    /// Where the client can go on elsewhere; nothing while a subscription waits to be opened again.
     pub(super) fn farewell(&self) -> Option<ServerFrame> {
+        if !self.reopening.is_empty() {
+            return None;
+        }
         self.subscriptions.place().map(|(cursor, basis)| ServerFrame::Heartbeat { cursor, basis })
     }
 

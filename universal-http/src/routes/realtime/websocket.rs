@@ -102,6 +102,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
                     if let Some(text) = text && let Err(closing) = self.answer(&text).await {
                         return closing;
                     }
+                    // A client that always has something to say hears all the same.
+                    match self.connection.next().now_or_never() {
+                        None => {}
+                        Some(Ok(frame)) => if let Err(closing) = self.send_with_followers(frame).await {
+                            return closing;
+                        },
+                        Some(Err(end)) => return self.end(end).await,
+                    }
                 }
                 frame = self.connection.next() => match frame {
                     Ok(frame) => if let Err(closing) = self.send_with_followers(frame).await {

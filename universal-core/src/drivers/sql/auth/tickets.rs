@@ -20,6 +20,7 @@ const SURPLUS: &str = "DELETE FROM universal_tickets WHERE tenant_id = $1 AND ha
     ORDER BY made_at DESC, hash DESC LIMIT 1000000 OFFSET $3)";
 const KEEP: &str = "INSERT INTO universal_tickets (tenant_id, hash, user_id, sealed, made_at)
     VALUES ($1, $2, $3, $4, $5)";
+const FIND: &str = "SELECT sealed, stream, made_at FROM universal_tickets WHERE tenant_id = $1 AND hash = $2";
 /// The first use binds it to its stream, in one statement, so that two first uses cannot be for two streams.
 const REDEEM: &str = "UPDATE universal_tickets SET stream = $3 WHERE tenant_id = $1 AND hash = $2
     AND ((stream IS NULL AND made_at > $5) OR (stream = $3 AND made_at > $4)) RETURNING sealed";
@@ -47,20 +48,32 @@ pub(super) async fn keep(
     .await
 }
 
-/// The token that a ticket stands for, in `stream`.
+/// The token that a ticket stands for, in `stream`. Only a first use is a write: whoever guesses, or comes back, takes
+/// no place among the writes.
 ///
 /// # Errors
 /// `Unauthenticated` if it is unknown, was not used in time or belongs to another stream.
 pub(super) async fn redeem(db: &Database, ticket: &Ticket, stream: &str, now: Timestamp) -> Result<SecretString> {
     let (tenant, hash, stream) = (ticket.tenant().as_str().to_owned(), ticket.hash(), hex(&Sha256::digest(stream)));
     let (old, unused) = (now.minus(KEPT).as_micros(), now.minus(FIRST_USE).as_micros());
-    let found = db
-        .write(move |w| {
-            let values =
-                vec![tenant.as_str().into(), hash.as_str().into(), stream.as_str().into(), old.into(), unused.into()];
-            Box::pin(async move { w.one(REDEEM, values).await })
-        })
-        .await?;
-    let row = found.ok_or_else(refused)?;
-    ticket.unseal(&column::<String>(&row, 0)?)
+    let known = db.one(FIND, vec![tenant.as_str().into(), hash.as_str().into()]).await?.ok_or_else(refused)?;
+    let (bound, made_at): (Option<String>, i64) = (column(&known, 1)?, column(&known, 2)?);
+    let sealed: String = match bound {
+        Some(bound) if bound == stream && made_at > old => column(&known, 0)?,
+        Some(_) => return Err(refused()),
+        None => {
+            let first = db.write(move |w| {
+                let values = vec![
+                    tenant.as_str().into(),
+                    hash.as_str().into(),
+                    stream.as_str().into(),
+                    old.into(),
+                    unused.into(),
+                ];
+                Box::pin(async move { w.one(REDEEM, values).await })
+            });
+            column(&first.await?.ok_or_else(refused)?, 0)?
+        }
+    };
+    ticket.unseal(&sealed)
 }
