@@ -28,7 +28,7 @@ pub const MAX_MEMBERS: usize = 1_000;
 /// How many members of a channel one user is at most.
 pub const MAX_MEMBERS_PER_USER: usize = 20;
 /// How many bytes the members of a channel take together, about: they are told in one frame.
-pub const MAX_MEMBERS_BYTES: usize = 512 * 1024;
+pub const MAX_MEMBERS_BYTES: usize = 1024 * 1024;
 
 /// Channels of a tenant, over all nodes of an installation.
 ///

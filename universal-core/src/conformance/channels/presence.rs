@@ -4,12 +4,17 @@ use serde_json::json;
 
 use super::fixture::{Fixture, Roll, appear, join, listen, next, open, payload, user};
 use crate::{
+    caller::Caller,
     conformance::{
         case::Case,
         expect::{check, check_eq, failed, refused},
     },
     error::ErrorKind,
-    realtime::{ChannelEvent, Join, channel::MAX_MEMBERS},
+    id::TenantId,
+    realtime::{
+        ChannelEvent, Join,
+        channel::{MAX_MEMBERS, MAX_MEMBERS_BYTES, MAX_MEMBERS_PER_USER},
+    },
 };
 
 pub(super) const CASES: &[Case<Fixture>] = &[
@@ -21,6 +26,9 @@ pub(super) const CASES: &[Case<Fixture>] = &[
     case!(many_members_are_told_whole),
     case!(a_slow_listener_still_gets_to_know_all),
     case!(a_full_channel_takes_no_more_members),
+    case!(one_user_takes_not_all_places),
+    case!(all_members_fit_into_one_frame),
+    case!(who_becomes_another_tenants_has_left),
     case!(the_members_of_a_dead_node_leave),
 ];
 
@@ -203,4 +211,50 @@ async fn the_members_of_a_dead_node_leave(on: Fixture) -> Result<(), String> {
     drop(dead);
     drop(alive);
     roll.until(&mut watcher, &[]).await
+}
+
+async fn one_user_takes_not_all_places(on: Fixture) -> Result<(), String> {
+    let (channel, caller) = (open(&on).await?, user());
+    let wanted = || Ok::<_, String>(Join::to(channel.clone()).with_presence(payload(&json!(1))?));
+    let mut members = Vec::new();
+    for _ in 0..MAX_MEMBERS_PER_USER {
+        members.push(join(&on.one, &caller, wanted()?).await?);
+    }
+    refused(on.one.join(&caller, wanted()?).await, ErrorKind::Conflict, "presence-full")?;
+    // It may be there unseen, and others may be seen.
+    join(&on.one, &caller, Join::to(channel.clone())).await?;
+    join(&on.one, &user(), wanted()?).await?;
+    Ok(())
+}
+
+async fn all_members_fit_into_one_frame(on: Fixture) -> Result<(), String> {
+    let channel = open(&on).await?;
+    let filling = "x".repeat(4_000);
+    let mut members = Vec::new();
+    for n in 0.. {
+        let wanted = Join::to(channel.clone()).with_presence(payload(&json!([n, filling]))?);
+        match on.one.join(&user(), wanted).await {
+            Ok(member) => members.push(member),
+            outcome => {
+                refused(outcome, ErrorKind::Conflict, "presence-full")?;
+                break;
+            }
+        }
+    }
+    check(members.len() * 4_000 > MAX_MEMBERS_BYTES / 2, "a good part of the room is used")?;
+    check(members.len() * 4_000 < MAX_MEMBERS_BYTES, "all of them fit")?;
+    // Whoever is there may say less, and not more.
+    let last = members.last().ok_or("somebody is there")?;
+    last.set_presence(Some(payload(&json!(1))?)).await.map_err(failed)
+}
+
+async fn who_becomes_another_tenants_has_left(on: Fixture) -> Result<(), String> {
+    let channel = open(&on).await?;
+    let mut joined = appear(&on.one, &channel, 1).await?;
+    let elsewhere = Caller::system(TenantId::new("elsewhere").map_err(failed)?);
+    let refusal = joined.speaker().become_caller(elsewhere).await;
+    refused(refusal, ErrorKind::Forbidden, "channel-forbidden")?;
+    let ended =
+        tokio::time::timeout(std::time::Duration::from_secs(20), async { while joined.next().await.is_ok() {} });
+    ended.await.map_err(|_| "it is still there".to_owned())
 }
