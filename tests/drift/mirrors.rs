@@ -98,16 +98,9 @@ impl Stage {
             Watcher { watched, open: None, mirror: Mirror::default() }
         };
         let watchers = FILTERS.iter().map(watcher).collect();
-        let stage =
-            Self { on, callers: [user(), user()], system: Caller::system(TenantId::default_tenant()), name, watchers };
-        stage.configure(RULES[0]).await;
-        stage
-    }
-
-    async fn configure(&self, rule: &str) {
-        let rules = Rules::default().with_list(rule).with_get(rule).with_create("true").with_update("true");
-        let settings = CollectionSettings::new().with_rules(rules.with_delete("true"));
-        self.on.collections.configure(&self.system, &self.name, settings, None).await.expect("the rules are valid");
+        let system = Caller::system(TenantId::default_tenant());
+        configure((&on, &system, &name), RULES[0]).await;
+        Self { on, callers: [user(), user()], system, name, watchers }
     }
 
     /// The first user watches; both write, or the program itself.
@@ -138,7 +131,7 @@ impl Stage {
                 found(collections.delete_where(&self.system, some).await.map(drop))
             }
             Step::Rules(which) => {
-                self.configure(RULES[*which]).await;
+                configure((&self.on, &self.system, &self.name), RULES[*which]).await;
                 Ok(())
             }
             Step::Reconnect(which) => self.connect(*which).await,
@@ -170,6 +163,12 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+async fn configure((on, system, name): (&Fixture, &Caller, &CollectionName), rule: &str) {
+    let rules = Rules::default().with_list(rule).with_get(rule).with_create("true").with_update("true");
+    let settings = CollectionSettings::new().with_rules(rules.with_delete("true"));
+    on.collections.configure(system, name, settings, None).await.expect("the rules are valid");
 }
 
 /// A document that is not there is none that can be changed.

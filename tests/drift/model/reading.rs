@@ -14,6 +14,9 @@ use super::{
     world::{Asker, Condition, Document, Refusal, World, refusal},
 };
 
+/// Documents by the value that they share.
+type Groups = Vec<(Option<Value>, Vec<Document>)>;
+
 /// A place in a list: behind the document that had these values, or before it.
 #[derive(Clone, Debug)]
 pub(super) struct Position {
@@ -120,8 +123,8 @@ impl World {
         place: Place,
         filter: &Filter,
         path: &str,
-    ) -> Result<Vec<(Option<Value>, Vec<Document>)>, Refusal> {
-        let mut groups: Vec<(Option<Value>, Vec<Document>)> = Vec::new();
+    ) -> Result<Groups, Refusal> {
+        let mut groups = Groups::new();
         for (id, document) in self.found(by, place, filter)? {
             let value = field(&id, &document, path);
             match groups.iter_mut().find(|(known, _)| *known == value) {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How often a write that fell victim to another transaction is tried before the caller is told.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 8;
 /// How long `shutdown` waits for connections that somebody else still uses (a host's open transaction).
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -255,7 +255,9 @@ impl Database {
             match self.try_write(&operation).await {
                 Err(error) if attempt < ATTEMPTS && is_serialization_failure(&error) => {
                     tracing::debug!(attempt, code = error.code(), "a write is tried again");
-                    tokio::time::sleep(Duration::from_millis(u64::from(attempt) * 3)).await;
+                    // By chance: those who were in each other's way must not meet again in step.
+                    let (_, chance) = uuid::Uuid::new_v4().as_u64_pair();
+                    tokio::time::sleep(Duration::from_millis(chance % (u64::from(attempt) * 20))).await;
                     attempt += 1;
                 }
                 outcome => return outcome,
