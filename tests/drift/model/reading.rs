@@ -117,13 +117,7 @@ impl World {
     }
 
     /// The documents by the values of a field, in the total order; arrays and objects by the smallest id in them.
-    fn groups(
-        &self,
-        by: &Asker,
-        place: Place,
-        filter: &Filter,
-        path: &str,
-    ) -> Result<Groups, Refusal> {
+    fn groups(&self, by: &Asker, place: Place, filter: &Filter, path: &str) -> Result<Groups, Refusal> {
         let mut groups = Groups::new();
         for (id, document) in self.found(by, place, filter)? {
             let value = field(&id, &document, path);
