@@ -1,8 +1,9 @@
 //! A backend to add to a Rust program: users and sign-in, JSON documents with a change feed, files,
-//! background jobs and realtime, behind five service traits.
+//! background jobs, realtime and channels, behind six service traits.
 //!
 //! [`Backend`] holds one of each service: [`auth`](auth::Auth), [`collections`](collections::Collections),
-//! [`storage`](storage::Storage), [`jobs`](jobs::Jobs) and [`realtime`](realtime::Realtime). The embedded default is
+//! [`storage`](storage::Storage), [`jobs`](jobs::Jobs), [`realtime`](realtime::Realtime) and
+//! [`channels`](realtime::Channels). The embedded default is
 //! SQLite and the local disk; PostgreSQL, an object store, a mailer, a clock can be lent to [`Backend::builder`].
 //! `universal-http` turns the same services into `tower` services.
 //!
