@@ -113,6 +113,8 @@ pub struct ListQuery {
     pub expand: Option<Expand>,
     /// Only documents in which these words stand; without sort keys those that fit best come first.
     pub search: Option<String>,
+    /// A page ends with the document whose body reaches this number of bytes, if it is less than for any list.
+    pub(crate) page_bytes: Option<usize>,
 }
 
 impl ListQuery {

@@ -8,8 +8,12 @@ use crate::{
     realtime::{feed::Present, snapshot::Row},
 };
 
-/// How many documents are read at once; a page is bounded in bytes as well.
+/// How many documents are read at once.
 const PAGE: u32 = 200;
+
+/// A page ends with the document that reaches this number of bytes: it is kept until the client has taken it, which may
+/// take its time.
+const PAGE_BYTES: usize = 256 * 1024;
 
 /// Some rows, and where the next ones begin, if there are more.
 #[derive(Debug)]
@@ -31,6 +35,7 @@ pub(crate) async fn read(collections: &dyn Collections, view: &View, cursor: Opt
     let mut query = ListQuery::new().with_limit(Limit::new(PAGE)?);
     query.filter.clone_from(&wanted.filter);
     query.cursor = cursor;
+    query.page_bytes = Some(PAGE_BYTES);
     let page = collections.list(caller, collection, &query).await?.value;
     Ok(Page { rows: page.items.into_iter().map(row).collect(), next: page.next_cursor })
 }

@@ -308,8 +308,8 @@ impl Collections for SqlCollections {
                 let statement = list::Statement::build(dialect, asked, &self.cursors)?;
                 let reach = asked.reach();
                 let body = |row: &Row| text_length(row, 1);
-                let (found, cut) =
-                    self.database.some(reach, statement.sql(), statement.values(), PAGE_BYTES, body).await?;
+                let bytes = query.page_bytes.unwrap_or(PAGE_BYTES).min(PAGE_BYTES);
+                let (found, cut) = self.database.some(reach, statement.sql(), statement.values(), bytes, body).await?;
                 statement.page(&found, cut, &self.cursors)?
             }
         };
