@@ -60,7 +60,8 @@ impl Room {
         let phase = options.heartbeat.mul_f64(((life.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64) / 16_777_216.0);
         let now = Instant::now();
         let outgoing = Outgoing::new(life, now, now + phase);
-        let state = State { sessions: HashMap::new(), listeners: None, outgoing, peers: HashMap::new(), everybody: None };
+        let state =
+            State { sessions: HashMap::new(), listeners: None, outgoing, peers: HashMap::new(), everybody: None };
         let (waits, incoming) = (AtomicBool::new(false), Incoming::default());
         Self { tenant, channel, waits, incoming, options, phase, state: Mutex::new(state) }
     }
