@@ -17,7 +17,7 @@ use universal_core::{
         local::LocalBus,
     },
     error::Result,
-    realtime::{Broadcast, Broadcaster},
+    realtime::{Arrival, Broadcast, Broadcaster},
 };
 
 use super::subject::{On, run, subject};
@@ -35,7 +35,7 @@ impl Broadcaster for Cuttable {
         if self.is_cut.load(Ordering::Acquire) { Ok(()) } else { self.bus.send(message).await }
     }
 
-    fn arrivals(&self) -> Receiver<Arc<Broadcast>> {
+    fn arrivals(&self) -> Receiver<Arrival> {
         self.bus.arrivals()
     }
 }
@@ -45,8 +45,10 @@ async fn keeps_its_promises(on: On) {
     let other = TenantId::new("other").unwrap();
     subject.backend.create_tenant(&other).await.unwrap();
     let (bus, tasks, stop) = (Arc::new(LocalBus::new()), TaskTracker::new(), CancellationToken::new());
-    let options =
-        ChannelOptions::new().with_heartbeat(Duration::from_millis(300)).with_review(Duration::from_millis(100));
+    let options = ChannelOptions::new()
+        .with_heartbeat(Duration::from_millis(300))
+        .with_review(Duration::from_millis(100))
+        .with_rate(100_000, u32::MAX);
     let node = |broadcaster: Arc<dyn Broadcaster>| {
         let ways = (broadcaster, Arc::clone(subject.backend.channel_rules()));
         Arc::new(ChannelHub::start(ways, Arc::new(SystemClock), options, &tasks, stop.clone()).unwrap())

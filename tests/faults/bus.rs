@@ -10,7 +10,7 @@ use tokio::{
 use universal_core::{
     Backend, ErrorKind, Settings, TenantId,
     conformance::bus::{Fixture, Node},
-    realtime::{Broadcast, bus::Ring},
+    realtime::{Arrival, Broadcast, bus::Ring},
     secret::MasterKey,
 };
 use universal_tests::{
@@ -22,8 +22,12 @@ use universal_tests::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn on_redis(redis: &Redis) -> Backend {
+    on_redis_url(redis.url()).await
+}
+
+async fn on_redis_url(url: String) -> Backend {
     let mut settings = Settings::default();
-    settings.redis_url = Some(redis.url().into());
+    settings.redis_url = Some(url.into());
     Backend::builder().in_memory().with_settings(settings).build().await.expect("a backend opens")
 }
 
@@ -78,7 +82,7 @@ async fn a_redis_that_comes_late_goes_away_and_freezes_is_connected_to_again() {
     missed(&mut rings).await;
     nodes(&one, &other).open().await.unwrap();
 
-    let mut rings = other.bus().listen();
+    let (mut rings, mut arrivals) = (other.bus().listen(), other.broadcaster().arrivals());
     redis.kill();
     wait::until("the loss to be noticed", PATIENCE, || async { one.broadcaster().send(message("x")).await.is_err() })
         .await;
@@ -86,6 +90,8 @@ async fn a_redis_that_comes_late_goes_away_and_freezes_is_connected_to_again() {
     rings_here(&one).await;
     redis.start().await;
     missed(&mut rings).await;
+    let told = async { while arrivals.recv().await.unwrap() != (Arrival::Missed { count: None }) {} };
+    timeout(PATIENCE, told).await.expect("who listens to messages hears that some may be missing");
     nodes(&one, &other).open().await.unwrap();
 
     redis.freeze();
@@ -140,15 +146,48 @@ async fn what_others_publish_is_passed_over() {
     ] {
         for shard in 0..16 {
             for kind in ["m", "r", "n"] {
-                redis.command(&["PUBLISH", &format!("universal:{kind}:{shard}"), text]).await;
+                redis.command(&["PUBLISH", &format!("universal:0:{kind}:{shard}"), text]).await;
             }
         }
     }
     one.broadcaster().send(message("whole")).await.unwrap();
     let arrived = timeout(PATIENCE, arrivals.recv()).await.unwrap().unwrap();
-    assert_eq!(*arrived, message("whole"));
+    assert_eq!(arrived, Arrival::Message(Arc::new(message("whole"))));
     one.shutdown().await;
     other.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_of_one_redis_do_not_hear_each_other() {
+    use fred::prelude::{ClientLike as _, Config};
+    let redis = Redis::started().await;
+    let url = |number: u8| format!("{}/{number}", redis.url());
+    let (one, other) = (on_redis_url(url(3)).await, on_redis_url(url(3)).await);
+    let elsewhere = on_redis_url(url(4)).await;
+    let client = fred::clients::Client::new(Config::from_url(&url(3)).unwrap(), None, None, None);
+    client.init().await.unwrap();
+    let lent = Backend::builder().in_memory().with_redis_client(client.clone()).build().await.unwrap();
+    nodes(&one, &other).open().await.unwrap();
+    nodes(&one, &lent).open().await.unwrap();
+    nodes(&elsewhere, &elsewhere).open().await.unwrap();
+
+    let (mut arrivals, mut rings) = (elsewhere.broadcaster().arrivals(), elsewhere.bus().listen());
+    let mut heard = other.broadcaster().arrivals();
+    for n in 0..20 {
+        one.broadcaster().send(message(&n.to_string())).await.unwrap();
+        one.bus().ring(&TenantId::default_tenant(), n);
+    }
+    for _ in 0..20 {
+        timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
+    }
+    elsewhere.broadcaster().send(message("its own")).await.unwrap();
+    let arrived = timeout(PATIENCE, arrivals.recv()).await.unwrap().unwrap();
+    assert_eq!(arrived, Arrival::Message(Arc::new(message("its own"))), "a message of another database was heard");
+    assert!(rings.try_recv().is_err(), "a ring of another database was heard");
+    for backend in [one, other, elsewhere, lent] {
+        backend.shutdown().await;
+    }
+    client.quit().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +270,7 @@ async fn what_others_notify_is_passed_over_and_other_schemas_are_not_heard() {
     }
     one.broadcaster().send(message("whole")).await.unwrap();
     let arrived = timeout(PATIENCE, arrivals.recv()).await.unwrap().unwrap();
-    assert_eq!(*arrived, message("whole"));
+    assert_eq!(arrived, Arrival::Message(Arc::new(message("whole"))));
     one.shutdown().await;
     other.shutdown().await;
 }
@@ -252,4 +291,47 @@ async fn a_lent_pool_of_one_connection_is_not_starved() {
     nodes(&one, &other).open().await.unwrap();
     one.shutdown().await;
     other.shutdown().await;
+}
+
+/// How often a connection that is taken away again and again is made again while `rounds` pass, each of 20 ms at least.
+async fn taken_away<F: Future<Output = i64>>(rounds: usize, mut take: impl FnMut() -> F) -> i64 {
+    let mut taken = 0;
+    for _ in 0..rounds {
+        taken += take().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_connections_and_drops_them_is_not_hammered() {
+    let database = TestDatabase::migrated().await;
+    let admin = database.connect().await;
+    let one = on_postgres(&database).await;
+    nodes(&one, &one).open().await.unwrap();
+    // Not before it listens: to the node that is a success each time.
+    let kill = format!("{KILL_LISTENERS} AND state = 'idle' AND query LIKE 'LISTEN%'");
+    let began = Instant::now();
+    let taken = taken_away(150, || count(&admin, &kill)).await;
+    let seconds = began.elapsed().as_secs();
+    assert!(taken >= 3, "{taken} connections were taken away");
+    // The pauses grow to 2 s: six of them take 3 s.
+    assert!(taken <= 8 + i64::try_from(seconds).unwrap() / 2, "{taken} connections in {seconds} s");
+    nodes(&one, &one).open().await.unwrap();
+    one.shutdown().await;
+
+    let redis = Redis::started().await;
+    let one = on_redis(&redis).await;
+    nodes(&one, &one).open().await.unwrap();
+    let began = Instant::now();
+    let taken = taken_away(150, || async {
+        let killed = redis.command(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        killed.trim_start_matches(':').trim().parse().expect("a number")
+    })
+    .await;
+    let seconds = began.elapsed().as_secs();
+    assert!(taken >= 3, "{taken} connections were taken away");
+    assert!(taken <= 4 * (i64::try_from(seconds).unwrap() + 1), "{taken} connections in {seconds} s");
+    nodes(&one, &one).open().await.unwrap();
+    one.shutdown().await;
 }

@@ -16,7 +16,7 @@ const commands = {
     // Before "connect": the upgrade may be there first.
     socket.io.on("open", () => socket.io.engine.once("upgrade", (transport) => tell("upgrade", { transport: transport.name })));
     socket.on("connect", () => tell("connect", { transport: socket.io.engine.transport.name }));
-    socket.on("connect_error", (error) => tell("connect_error", { message: error.message, active: socket.active }));
+    socket.on("connect_error", (error) => tell("connect_error", { message: error.message, code: error.data?.code, active: socket.active }));
     socket.on("disconnect", (reason) => tell("disconnect", { reason, active: socket.active }));
     socket.onAny((name, ...data) => tell("event", { name, data }));
   },

@@ -304,7 +304,9 @@ impl Builder {
         let channel_rules: Arc<dyn ChannelRules> = Arc::new(SqlChannelRules::new(database.clone()));
         let ways = (Arc::clone(&way.nodes.broadcaster), Arc::clone(&channel_rules));
         let clock = Arc::clone(&self.clock);
-        let channels = Arc::new(ChannelHub::start(ways, clock, ChannelOptions::new(), &tasks, stop.clone())?);
+        let rates = (self.settings.channel_messages_per_second, self.settings.channel_bytes_per_second);
+        let options = ChannelOptions::new().with_rate(rates.0, rates.1);
+        let channels = Arc::new(ChannelHub::start(ways, clock, options, &tasks, stop.clone())?);
 
         let (store, files) = self.blob_store().await?;
         let signer = Signer::new(&master);

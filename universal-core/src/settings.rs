@@ -46,6 +46,11 @@ pub struct Settings {
     /// What the names of our channels in Redis begin with; the same on every node of an installation.
     /// `UNIVERSAL_REDIS_PREFIX`; `universal`.
     pub redis_prefix: String,
+    /// How many messages the callers of one tenant say in channels on one node in a second, and three times as many at once;
+    /// a member that comes or changes is one too. `UNIVERSAL_CHANNEL_MESSAGES_PER_SECOND`; 1 000.
+    pub channel_messages_per_second: u32,
+    /// How many bytes these take. `UNIVERSAL_CHANNEL_BYTES_PER_SECOND`; 4 194 304.
+    pub channel_bytes_per_second: u32,
     /// `smtp://user:password@host:port`, `smtps://…` for TLS from the start. `UNIVERSAL_SMTP_URL`.
     pub smtp_url: Option<SecretString>,
     /// The sender of mails. `UNIVERSAL_MAIL_FROM`.
@@ -96,6 +101,8 @@ impl Default for Settings {
             undeclared_collections: Undeclared::Allow,
             redis_url: None,
             redis_prefix: "universal".to_owned(),
+            channel_messages_per_second: 1_000,
+            channel_bytes_per_second: 4 * 1024 * 1024,
             smtp_url: None,
             mail_from: None,
             admin_email: None,
@@ -163,6 +170,8 @@ impl Settings {
             "UNIVERSAL_DATABASE_CONNECTIONS" => self.database_connections = number(name, &value)?,
             "REDIS_URL" | "UNIVERSAL_REDIS_URL" => self.redis_url = Some(value.into()),
             "UNIVERSAL_REDIS_PREFIX" => self.redis_prefix = value,
+            "UNIVERSAL_CHANNEL_MESSAGES_PER_SECOND" => self.channel_messages_per_second = number(name, &value)?,
+            "UNIVERSAL_CHANNEL_BYTES_PER_SECOND" => self.channel_bytes_per_second = number(name, &value)?,
             "UNIVERSAL_SMTP_URL" => self.smtp_url = Some(value.into()),
             "UNIVERSAL_MAIL_FROM" => self.mail_from = Some(value),
             "UNIVERSAL_ADMIN_EMAIL" => self.admin_email = Some(value),
@@ -201,6 +210,14 @@ impl Settings {
             let message = "redis_prefix is 1 to 64 of letters, digits, ':', '_', '-' and '.'";
             return Err(Error::invalid("invalid-settings", message).with_field("redis_prefix"));
         }
+        for (field, rate) in [
+            ("channel_messages_per_second", self.channel_messages_per_second),
+            ("channel_bytes_per_second", self.channel_bytes_per_second),
+        ] {
+            if rate == 0 {
+                return Err(Error::invalid("invalid-settings", format!("{field} is a number from 1")).with_field(field));
+            }
+        }
         if let Some(url) = &self.public_url
             && !(url.starts_with("http://") || url.starts_with("https://"))
         {
@@ -231,9 +248,14 @@ mod tests {
     fn the_environment_is_read_and_typing_errors_are_found() {
         let settings = from(&[("PORT", "9000"), ("UNIVERSAL_SQLITE_SYNCHRONOUS", "normal"), ("PATH", "/bin")]).unwrap();
         assert_eq!((settings.port, settings.sqlite_synchronous), (9000, Synchronous::Normal));
-        for (name, value) in
-            [("PORT", "x"), ("PORT", "70000"), ("UNIVERSAL_MASTERKEY", "1"), ("UNIVERSAL_PUBLIC_URL", "x")]
-        {
+        for (name, value) in [
+            ("PORT", "x"),
+            ("PORT", "70000"),
+            ("UNIVERSAL_MASTERKEY", "1"),
+            ("UNIVERSAL_PUBLIC_URL", "x"),
+            ("UNIVERSAL_CHANNEL_MESSAGES_PER_SECOND", "0"),
+            ("UNIVERSAL_CHANNEL_BYTES_PER_SECOND", "-1"),
+        ] {
             assert_eq!(from(&[(name, value)]).unwrap_err().code(), "invalid-settings", "{name}={value}");
         }
     }

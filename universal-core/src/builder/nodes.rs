@@ -6,6 +6,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "postgres")]
 use crate::drivers::sql::{connection::Database, pg_bus::PgBus};
+#[cfg(any(feature = "postgres", feature = "redis"))]
+use crate::realtime::carried::Carried;
 use crate::{backend::Nodes, builder::Builder, engine::local::LocalBus, error::Result};
 
 /// The way between nodes, chosen before the database is opened, which rings.
@@ -52,7 +54,8 @@ impl Builder {
         #[cfg(feature = "postgres")]
         if self.is_on_postgres() {
             let bus = Arc::new(PgBus::new()?);
-            let mut way = Way::new(Nodes::of(Arc::clone(&bus)), "PostgreSQL");
+            let front = Arc::new(Carried::over(Arc::clone(&bus)));
+            let mut way = Way::new(Nodes::of(front), "PostgreSQL");
             way.postgres = Some(bus);
             return Ok(way);
         }
@@ -73,7 +76,7 @@ impl Builder {
             (None, None) => return Ok(None),
         };
         let bus = RedisBus::start(connections, &self.settings.redis_prefix, tasks, stop.clone())?;
-        Ok(Some(Way::new(Nodes::of(Arc::new(bus)), shown)))
+        Ok(Some(Way::new(Nodes::of(Arc::new(Carried::over(bus))), shown)))
     }
 
     #[cfg(not(feature = "redis"))]

@@ -14,7 +14,7 @@ use crate::{
     },
     error::ErrorKind,
     id::{TenantId, random_hex},
-    realtime::{Broadcast, Broadcaster, Bus, broadcast::MAX_PAYLOAD, bus::Ring},
+    realtime::{Arrival, Broadcast, Broadcaster, Bus, broadcast::MAX_PAYLOAD, bus::Ring},
 };
 
 /// One node's end of the way.
@@ -66,8 +66,8 @@ impl Fixture {
                 from.bus.ring(&tenant, 1);
                 let _ = from.broadcaster.send(said(&tenant, "open", "1")).await;
                 let step = Instant::now() + Duration::from_millis(100);
-                while let Ok(Ok(message)) = timeout_at(step, arrivals.recv()).await {
-                    arrived |= message.tenant == tenant;
+                while let Ok(Ok(arrival)) = timeout_at(step, arrivals.recv()).await {
+                    arrived |= matches!(arrival, Arrival::Message(message) if message.tenant == tenant);
                 }
                 while let Ok(ring) = rings.try_recv() {
                     rang |= matches!(ring, Ring::Grew { tenant: rung, .. } if rung == tenant);
@@ -132,13 +132,13 @@ async fn rung(rings: &mut Receiver<Ring>, tenant: &TenantId) -> Result<i64, Stri
 
 /// The payloads of the next `count` messages of a tenant, with their channels.
 async fn messages(
-    arrivals: &mut Receiver<Arc<Broadcast>>,
+    arrivals: &mut Receiver<Arrival>,
     tenant: &TenantId,
     count: usize,
 ) -> Result<Vec<(String, String)>, String> {
     let mut found = Vec::new();
     while found.len() < count {
-        let message = in_time("a message", arrivals.recv()).await?;
+        let Arrival::Message(message) = in_time("a message", arrivals.recv()).await? else { continue };
         if message.tenant == *tenant {
             found.push((message.channel.to_string(), message.payload.to_string()));
         }
@@ -147,11 +147,7 @@ async fn messages(
 }
 
 /// That no message of the tenant comes but a last one.
-async fn nothing_more(
-    on: &Fixture,
-    arrivals: &mut [&mut Receiver<Arc<Broadcast>>],
-    tenant: &TenantId,
-) -> Result<(), String> {
+async fn nothing_more(on: &Fixture, arrivals: &mut [&mut Receiver<Arrival>], tenant: &TenantId) -> Result<(), String> {
     for from in [&on.one, &on.other] {
         from.broadcaster.send(said(tenant, "end", "end")).await.map_err(failed)?;
         for arrivals in arrivals.iter_mut() {
@@ -299,7 +295,7 @@ async fn a_message_of_one_tenant_carries_its_tenant_and_channel(on: Fixture) -> 
     }
     let mut found = Vec::new();
     while found.len() < sent.len() {
-        let message = in_time("a message", there.recv()).await?;
+        let Arrival::Message(message) = in_time("a message", there.recv()).await? else { continue };
         if message.tenant == one || message.tenant == other {
             found.push((*message).clone());
         }

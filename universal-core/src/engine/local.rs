@@ -1,7 +1,5 @@
 //! The bus of one process.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
@@ -9,7 +7,7 @@ use crate::{
     error::Result,
     id::TenantId,
     realtime::{
-        broadcast::{Broadcast, Broadcaster},
+        broadcast::{Arrival, Broadcast, Broadcaster},
         bus::{Bus, Ring},
         listeners::Listeners,
     },
@@ -47,7 +45,7 @@ impl Broadcaster for LocalBus {
         Ok(())
     }
 
-    fn arrivals(&self) -> broadcast::Receiver<Arc<Broadcast>> {
+    fn arrivals(&self) -> broadcast::Receiver<Arrival> {
         self.listeners.messages()
     }
 }

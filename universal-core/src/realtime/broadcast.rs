@@ -38,10 +38,23 @@ impl Broadcast {
     }
 }
 
+/// What comes to a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// A message.
+    Message(Arc<Broadcast>),
+    /// Messages may have been lost on their way to this node: the way was down, or what reads it here fell behind.
+    Missed {
+        /// How many at most, where that is known.
+        count: Option<u64>,
+    },
+}
+
 /// Port: carries messages to every node, this one included.
 ///
 /// Each arrives at most once, and those that one node sent for one channel arrive in the order in which they were sent.
-/// A message may be lost: while the way between the nodes is down, and by a listener that is too slow.
+/// A message may be lost: while the way between the nodes is down, and by a listener that is too slow. Who listens is told
+/// of either: by [`Arrival::Missed`], and by the receiver that lags.
 #[async_trait]
 pub trait Broadcaster: Send + Sync + fmt::Debug {
     /// Sends a message.
@@ -51,5 +64,5 @@ pub trait Broadcaster: Send + Sync + fmt::Debug {
     async fn send(&self, message: Broadcast) -> Result<()>;
 
     /// Everything that arrives from now on.
-    fn arrivals(&self) -> broadcast::Receiver<Arc<Broadcast>>;
+    fn arrivals(&self) -> broadcast::Receiver<Arrival>;
 }

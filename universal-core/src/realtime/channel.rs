@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -34,7 +34,7 @@ pub const MAX_MEMBERS_BYTES: usize = 1024 * 1024;
 ///
 /// A message is delivered **at most once**, to those who have joined at that moment, and those of one sender in their
 /// order. Nothing is kept: who was not there does not get it. Presence is **eventually right**: it says who is there
-/// now, and a member whose node died is gone 30 s later at the latest.
+/// now, and a member whose node died, or of whose end nobody heard, is gone 30 s later at the latest.
 ///
 /// Who may join and who may send is decided by the rules of the pattern that fits the channel's name best. A channel
 /// without rules is for administrators and the program, except that `user:<id>` and what is below it (`user:<id>/…`)
@@ -76,15 +76,15 @@ pub trait Channels: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// `Unauthenticated` and `Forbidden` `channel-forbidden` by the rules; `TooLarge` `presence-too-large`;
-    /// `Conflict` `presence-full` where [`MAX_MEMBERS`] are present, [`MAX_MEMBERS_PER_USER`] of this user, or what they say of
+    /// `RateLimited` `rate-limited` with a presence, where the tenant says too much; `Conflict` `presence-full` where [`MAX_MEMBERS`] are present, [`MAX_MEMBERS_PER_USER`] of this user, or what they say of
     /// themselves takes [`MAX_MEMBERS_BYTES`]; `NotFound` for a tenant that does not exist.
     async fn join(&self, caller: &Caller, join: Join) -> Result<Joined>;
 
     /// Sends to a channel without joining it. It asks the rule `send` alone.
     ///
     /// # Errors
-    /// `Unauthenticated` and `Forbidden` `channel-forbidden` by the rules; `Unavailable` while the way between the
-    /// nodes is down.
+    /// `Unauthenticated` and `Forbidden` `channel-forbidden` by the rules; `RateLimited` `rate-limited` where the tenant
+    /// says too much; `Unavailable` while the way between the nodes is down.
     async fn send(&self, caller: &Caller, channel: &ChannelName, event: EventName, payload: Payload) -> Result<()>;
 
     /// The patterns that have rules, in the order of their texts.
@@ -206,6 +206,40 @@ impl Member {
     }
 }
 
+/// What a transport wrote of a value, kept with the value: all who get it share it. It is no part of the value, and a copy,
+/// which may be changed, begins without.
+#[derive(Default)]
+pub struct Printed(OnceLock<Box<str>>);
+
+impl Printed {
+    /// The text, written by the first that asks. `print` must depend on the value alone, and be the same for all transports
+    /// of a process.
+    pub fn once(&self, print: impl FnOnce() -> String) -> &str {
+        self.0.get_or_init(|| print().into())
+    }
+}
+
+impl Clone for Printed {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Printed {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Printed {}
+
+impl fmt::Debug for Printed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What users say to one another is for no log.
+        write!(f, "Printed({} bytes)", self.0.get().map_or(0, |text| text.len()))
+    }
+}
+
 /// A message as a listener gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -218,13 +252,15 @@ pub struct Message {
     pub from: Option<UserId>,
     /// The [key](Joined::key) of the one who sent it, if it had joined.
     pub key: Option<Arc<str>>,
+    /// The message as a transport writes it.
+    pub printed: Printed,
 }
 
 impl Message {
     /// For implementations.
     #[must_use]
     pub fn new(event: EventName, payload: Payload, from: Option<UserId>, key: Option<Arc<str>>) -> Self {
-        Self { event, payload, from, key }
+        Self { event, payload, from, key, printed: Printed::default() }
     }
 }
 
@@ -238,6 +274,8 @@ pub struct PresenceChange {
     pub updated: Vec<Member>,
     /// Who went, as they were at last.
     pub left: Vec<Member>,
+    /// The change as a transport writes it. Who changes the others has a new one.
+    pub printed: Printed,
 }
 
 impl PresenceChange {
@@ -369,7 +407,7 @@ impl Speaker {
     ///
     /// # Errors
     /// `Unauthenticated` and `Forbidden` `channel-forbidden` by the rules; `Conflict` `channel-left` after it left;
-    /// `Unavailable` while the way between the nodes is down.
+    /// `RateLimited` `rate-limited` where the tenant says too much; `Unavailable` while the way between the nodes is down.
     pub async fn send_payload(&self, event: EventName, payload: Payload) -> Result<()> {
         self.0.send(event, payload).await
     }
@@ -377,8 +415,8 @@ impl Speaker {
     /// Shows itself with this state from now on; with `None` nobody sees it any more.
     ///
     /// # Errors
-    /// `Forbidden` `channel-forbidden` by the rules; `TooLarge` `presence-too-large`; `Conflict` `channel-left` and
-    /// `presence-full`.
+    /// `Forbidden` `channel-forbidden` by the rules; `TooLarge` `presence-too-large`; `RateLimited` `rate-limited` where the
+    /// tenant says too much; `Conflict` `channel-left` and `presence-full`.
     pub async fn set_presence(&self, state: Option<Payload>) -> Result<()> {
         self.0.set_presence(state).await
     }

@@ -6,7 +6,10 @@ use tokio::sync::broadcast;
 
 use crate::{
     id::TenantId,
-    realtime::{broadcast::Broadcast, bus::Ring},
+    realtime::{
+        broadcast::{Arrival, Broadcast},
+        bus::Ring,
+    },
 };
 
 /// Rings and messages are lost by a listener that lags this far; who hears rings polls as well.
@@ -16,7 +19,7 @@ const CAPACITY: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Listeners {
     rings: broadcast::Sender<Ring>,
-    messages: broadcast::Sender<Arc<Broadcast>>,
+    messages: broadcast::Sender<Arrival>,
 }
 
 impl Default for Listeners {
@@ -32,7 +35,7 @@ impl Listeners {
     }
 
     /// Everything that arrives from now on.
-    pub(crate) fn messages(&self) -> broadcast::Receiver<Arc<Broadcast>> {
+    pub(crate) fn messages(&self) -> broadcast::Receiver<Arrival> {
         self.messages.subscribe()
     }
 
@@ -41,14 +44,15 @@ impl Listeners {
         let _ = self.rings.send(Ring::Grew { tenant, seq });
     }
 
-    /// Rings may have been missed.
+    /// Rings and messages may have been missed: so many at most, where that is known.
     #[cfg(any(feature = "postgres", feature = "redis"))]
-    pub(crate) fn missed(&self) {
+    pub(crate) fn missed(&self, count: Option<u64>) {
         let _ = self.rings.send(Ring::Missed);
+        let _ = self.messages.send(Arrival::Missed { count });
     }
 
     /// A message has come.
     pub(crate) fn arrived(&self, message: Broadcast) {
-        let _ = self.messages.send(Arc::new(message));
+        let _ = self.messages.send(Arrival::Message(Arc::new(message)));
     }
 }

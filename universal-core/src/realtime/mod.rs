@@ -10,6 +10,8 @@
 
 pub mod broadcast;
 pub mod bus;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+pub(crate) mod carried;
 pub mod change;
 pub mod channel;
 pub mod channel_rule;
@@ -28,10 +30,10 @@ pub mod typed;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod wire;
 
-pub use broadcast::{Broadcast, Broadcaster};
+pub use broadcast::{Arrival, Broadcast, Broadcaster};
 pub use bus::Bus;
 pub use change::{Change, Operation};
-pub use channel::{Budget, ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Speaker};
+pub use channel::{Budget, ChannelEvent, Channels, Join, Joined, Member, Message, PresenceChange, Printed, Speaker};
 pub use channel_rule::{ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings};
 pub use consumer::{Committed, Consumer, Positions};
 pub use delivery::{Delivery, DeliveryKind};

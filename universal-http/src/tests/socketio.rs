@@ -69,6 +69,15 @@ impl Client {
     }
 }
 
+/// That a packet refuses as the npm package expects it: a sentence, and the code as `data`.
+fn is_refused(packet: &str, head: &str, code: &str) {
+    let body = packet.strip_prefix(head).unwrap_or_else(|| panic!("no refusal: {packet}"));
+    let body: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(body["data"], json!({ "code": code }), "{packet}");
+    let message = body["message"].as_str().unwrap();
+    assert!(message.contains(' ') && !message.contains(code), "no sentence for people: {packet}");
+}
+
 async fn poll(on: &Fixture, method: &str, sid: Option<&str>, body: &str) -> Answer {
     let sid = sid.map(|sid| format!("&sid={sid}")).unwrap_or_default();
     let request = http::Request::builder().method(method).uri(format!("/socket.io/?EIO=4&transport=polling{sid}"));
@@ -160,10 +169,20 @@ async fn whoever_may_not_stay_is_told_why() {
         [(r#"{"token":"abc.def.ghi"}"#, "invalid-token"), (r#"{"token":5}"#, "invalid-frame"), ("[]", "invalid-frame")]
     {
         wrong.send(&format!("40{auth}")).await;
-        assert_eq!(wrong.packet().await.unwrap(), format!(r#"44{{"message":"{code}"}}"#), "{auth}");
+        is_refused(&wrong.packet().await.unwrap(), "44", code);
     }
     wrong.send(r#"40/other,{}"#).await;
-    assert_eq!(wrong.packet().await.unwrap(), r#"44/other,{"message":"Invalid namespace"}"#);
+    is_refused(&wrong.packet().await.unwrap(), "44/other,", "unknown-namespace");
+    let sid = open_by_polling(&on).await;
+    poll(&on, "POST", Some(&sid), "40{\"token\":\"abc.def.ghi\"}\u{1e}40/other,").await;
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        said.extend(heard_by_polling(&on, &sid).await.split('\u{1e}').map(str::to_owned));
+    }
+    // The one that asks nothing is refused at once.
+    said.sort();
+    is_refused(&said[0], "44/other,", "unknown-namespace");
+    is_refused(&said[1], "44", "invalid-token");
 
     let mut client = Client::connect(running.address, json!({ "token": on.token })).await;
     client.send(r#"42["subscribe",{"ref":"1","collection":"todos"}]"#).await;
@@ -253,4 +272,33 @@ async fn polling_has_the_same_limits() {
     assert_eq!(refused, Some((503, "too-many-sessions".into())));
     on.api.close();
     tokio::time::timeout(Duration::from_secs(10), on.api.closed()).await.expect("no session is left");
+}
+
+#[tokio::test]
+async fn what_waits_to_be_handled_is_bounded_in_bytes_and_in_number() {
+    let mut limits = Limits::default();
+    limits.frames_per_second = 10_000;
+    let on = Fixture::with(limits).await;
+    let large = format!("42[\"ping\",{{\"x\":\"{}\"}}]", "x".repeat(60_000));
+    let small = "42[\"ping\"]".to_owned();
+    for (packets, fits) in [(vec![large.clone(); 8], true), (vec![large; 9], false), (vec![small; 65], false)] {
+        let sid = open_by_polling(&on).await;
+        poll(&on, "POST", Some(&sid), &format!("40{}", json!({ "token": on.token }))).await;
+        assert!(heard_by_polling(&on, &sid).await.starts_with("40{"));
+        // The client takes nothing: when so many answers wait for it, nothing of it is handled.
+        for _ in 0..8 {
+            assert_eq!(poll(&on, "POST", Some(&sid), &[r#"42["ping"]"#; 8].join("\u{1e}")).await.text, "ok");
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        for packet in &packets {
+            poll(&on, "POST", Some(&sid), packet).await;
+        }
+        let (mut heard, mut polls) = (String::new(), 0);
+        while polls < 20 && !heard.contains("too many bytes") && heard.matches("invalid-frame").count() < packets.len()
+        {
+            heard.push_str(&heard_by_polling(&on, &sid).await);
+            polls += 1;
+        }
+        assert_eq!(!heard.contains("too many bytes"), fits, "{}", heard.len());
+    }
 }

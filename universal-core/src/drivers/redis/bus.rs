@@ -17,7 +17,7 @@ use fred::{
     types::{ConnectHandle, Message, config::Options},
 };
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::broadcast::error::RecvError,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,13 +25,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     drivers::redis::connection::Connections,
     error::{Error, ErrorKind, Result},
-    id::{TenantId, random_hex},
+    id::TenantId,
     realtime::{
-        broadcast::{Broadcast, Broadcaster},
-        bus::{Bus, Ring},
-        listeners::Listeners,
-        pending::PendingRings,
-        wire::{self, Said},
+        carried::{Carrier, NearEnd},
+        wire,
     },
 };
 
@@ -50,18 +47,13 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How long a connection has to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// A bus between the nodes that share a Redis and a prefix.
+/// Carries between the nodes that share a database of a Redis and a prefix.
 pub(crate) struct RedisBus {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     publisher: Client,
     subscriber: Client,
-    prefix: Arc<str>,
-    node: String,
-    listeners: Listeners,
-    pending: PendingRings,
+    /// What the names of channels begin with: publishing knows no databases, so their number stands there too.
+    prefix: String,
+    near: NearEnd,
     /// Whether the channels were asked for since the last connect.
     subscribed: AtomicBool,
     /// Beats since something was heard.
@@ -70,7 +62,7 @@ struct Shared {
 }
 
 impl RedisBus {
-    /// A bus whose tasks end with `stop`. It waits for nobody: a Redis that is away is connected to when it comes.
+    /// Its tasks end with `stop`. It waits for nobody: a Redis that is away is connected to when it comes.
     ///
     /// # Errors
     /// `Internal` if the system has no randomness.
@@ -79,57 +71,39 @@ impl RedisBus {
         prefix: &str,
         tasks: &TaskTracker,
         stop: CancellationToken,
-    ) -> Result<Self> {
-        let Connections { publisher, subscriber, owned } = connections;
-        let shared = Arc::new(Shared {
+    ) -> Result<Arc<Self>> {
+        let Connections { publisher, subscriber, database, owned } = connections;
+        let bus = Arc::new(Self {
             publisher,
             subscriber,
-            prefix: prefix.into(),
-            node: random_hex(8)?,
-            listeners: Listeners::default(),
-            pending: PendingRings::default(),
+            prefix: format!("{prefix}:{database}"),
+            near: NearEnd::new()?,
             subscribed: AtomicBool::new(false),
             unheard: AtomicU32::new(0),
             stop,
         });
-        tasks.spawn(Arc::clone(&shared).hear());
-        tasks.spawn(Arc::clone(&shared).speak(owned));
-        Ok(Self { shared })
-    }
-}
-
-impl Bus for RedisBus {
-    fn ring(&self, tenant: &TenantId, seq: i64) {
-        // Here at once: who listens in this process does not wait for Redis, or need it.
-        self.shared.listeners.rung(tenant.clone(), seq);
-        self.shared.pending.add(tenant, seq);
-    }
-
-    fn listen(&self) -> broadcast::Receiver<Ring> {
-        self.shared.listeners.rings()
+        tasks.spawn(Arc::clone(&bus).hear());
+        tasks.spawn(Arc::clone(&bus).speak(owned));
+        Ok(bus)
     }
 }
 
 #[async_trait]
-impl Broadcaster for RedisBus {
-    /// It arrives in this process too by way of Redis alone, so that every node hears the same order.
-    async fn send(&self, message: Broadcast) -> Result<()> {
-        message.check()?;
-        let shared = &self.shared;
-        if !shared.is_open() {
-            return Err(away());
-        }
-        let channel = shared.channel('m', &message.tenant);
-        let sent = shared.publish(channel, wire::message(&message), PATIENCE).await;
-        sent.map_err(|error| away().with_source(error))
+impl Carrier for RedisBus {
+    fn near(&self) -> &NearEnd {
+        &self.near
     }
 
-    fn arrivals(&self) -> broadcast::Receiver<Arc<Broadcast>> {
-        self.shared.listeners.messages()
+    async fn carry(&self, tenant: &TenantId, text: String) -> Result<()> {
+        if !self.is_open() {
+            return Err(away());
+        }
+        let sent = self.publish(self.channel('m', tenant), text, PATIENCE).await;
+        sent.map_err(|error| away().with_source(error))
     }
 }
 
-impl Shared {
+impl RedisBus {
     /// Whether what is sent can come back.
     fn is_open(&self) -> bool {
         self.publisher.is_connected() && self.subscriber.is_connected() && self.subscribed.load(Ordering::Relaxed)
@@ -141,7 +115,7 @@ impl Shared {
 
     /// Heard by this node only.
     fn own_channel(&self) -> String {
-        format!("{}:n:{}", self.prefix, self.node)
+        format!("{}:n:{}", self.prefix, self.near.node())
     }
 
     fn channels(&self) -> Vec<String> {
@@ -163,7 +137,7 @@ impl Shared {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = self.pending.some() => self.carry_rings().await,
+                () = self.near.rings_wait() => self.carry_rings().await,
                 _ = beat.tick() => self.beat(owned).await,
             }
         }
@@ -175,7 +149,7 @@ impl Shared {
     /// Rings that cannot be carried are dropped: the other nodes poll, and look at everything when they connect again.
     async fn carry_rings(&self) {
         let mut shards: BTreeMap<u64, Vec<(TenantId, i64)>> = BTreeMap::new();
-        for (tenant, seq) in self.pending.take() {
+        for (tenant, seq) in self.near.take_rings() {
             shards.entry(shard(&tenant)).or_default().push((tenant, seq));
         }
         if !self.publisher.is_connected() {
@@ -184,7 +158,7 @@ impl Shared {
         for (shard, rings) in shards {
             for some in rings.chunks(wire::RINGS) {
                 let channel = format!("{}:r:{shard}", self.prefix);
-                if let Err(error) = self.publish(channel, wire::rings(&self.node, some), RINGING).await {
+                if let Err(error) = self.publish(channel, wire::rings(self.near.node(), some), RINGING).await {
                     tracing::debug!(error = ?error, "rings are not carried; the other nodes poll");
                     return;
                 }
@@ -224,8 +198,11 @@ impl Shared {
                 () = self.stop.cancelled() => break,
                 message = messages.recv() => match message {
                     Ok(message) => self.heard(&message),
-                    // Rings may have been among them.
-                    Err(RecvError::Lagged(_)) => self.listeners.missed(),
+                    // Rings and messages were among them.
+                    Err(RecvError::Lagged(count)) => {
+                        tracing::warn!(count, "this node was too slow for what came from Redis; some of it is lost");
+                        self.near.missed(Some(count));
+                    }
                     Err(RecvError::Closed) => break,
                 },
                 Ok(_) = connects.recv() => {
@@ -247,8 +224,8 @@ impl Shared {
                             if std::mem::take(&mut warned) {
                                 tracing::info!("Redis is connected");
                             }
-                            // What rang until now was not heard.
-                            self.listeners.missed();
+                            // What was said until now was not heard.
+                            self.near.missed(None);
                         }
                         // A new connection asks by itself.
                         Some(Err(_)) => ask = self.subscriber.is_connected().then(|| Instant::now() + AGAIN),
@@ -265,17 +242,8 @@ impl Shared {
         if *message.channel == *self.own_channel() {
             return;
         }
-        let said = message.value.as_str().and_then(|text| wire::read(&text));
-        match said {
-            // Its own rang here when they were sent.
-            Some(Said::Rings { node, .. }) if node == self.node => {}
-            Some(Said::Rings { rings, .. }) => {
-                for (tenant, seq) in rings {
-                    self.listeners.rung(tenant, seq);
-                }
-            }
-            Some(Said::Message(message)) => self.listeners.arrived(message),
-            None => tracing::debug!(channel = %message.channel, "a message in Redis is none of ours"),
+        if !message.value.as_str().is_some_and(|text| self.near.heard(&text)) {
+            tracing::debug!(channel = %message.channel, "a message in Redis is none of ours");
         }
     }
 }
@@ -300,6 +268,6 @@ fn away() -> Error {
 
 impl fmt::Debug for RedisBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisBus").field("prefix", &self.shared.prefix).finish_non_exhaustive()
+        f.debug_struct("RedisBus").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }

@@ -22,6 +22,12 @@ use crate::error::{Error, Result};
 const COMMAND: Duration = Duration::from_secs(2);
 /// How long an answer may be due before the connection counts as dead.
 const SILENCE: Duration = Duration::from_secs(3);
+/// The first and the longest pause between two attempts to connect, in milliseconds. fred begins with the first again as
+/// soon as a server has greeted it, and lets nobody say otherwise: so the first is what a server is spared that greets
+/// and hangs up.
+const PAUSES: (u32, u32) = (250, 2_000);
+/// Up to how much is added to a pause, so that nodes do not come at once.
+const JITTER: u32 = 250;
 /// How many messages wait between the connection and who listens here.
 const MESSAGES: usize = 1024;
 /// How many commands wait for the connection.
@@ -34,6 +40,8 @@ const SCHEMES: &[&str] = &["redis", "redis-cluster", "redis-sentinel"];
 pub(crate) struct Connections {
     pub(super) publisher: Client,
     pub(super) subscriber: Client,
+    /// The number of the database that the URL, or the host's client, names.
+    pub(super) database: u8,
     /// Whether the publisher is ours to open and close.
     pub(super) owned: bool,
 }
@@ -62,8 +70,9 @@ impl Connections {
         if secure {
             config.tls = Some(tls()?);
         }
+        let database = config.database.unwrap_or_default();
         let publisher = client(config.clone())?;
-        Ok(Self { publisher, subscriber: client(config)?, owned: true })
+        Ok(Self { publisher, subscriber: client(config)?, database, owned: true })
     }
 
     /// The connection that the host has opened, and one of our own beside it, to the same server, that listens.
@@ -71,8 +80,9 @@ impl Connections {
     /// # Errors
     /// `Internal` if the host's settings make no client.
     pub(crate) fn lent(publisher: Client) -> Result<Self> {
-        let subscriber = client(publisher.client_config())?;
-        Ok(Self { publisher, subscriber, owned: false })
+        let config = publisher.client_config();
+        let database = config.database.unwrap_or_default();
+        Ok(Self { publisher, subscriber: client(config)?, database, owned: false })
     }
 }
 
@@ -93,8 +103,8 @@ fn tls() -> Result<TlsConfig> {
 /// A client that connects when its server is there, however often it goes away.
 fn client(mut config: Config) -> Result<Client> {
     config.fail_fast = false;
-    let mut policy = ReconnectPolicy::new_exponential(0, 50, 2_000, 2);
-    policy.set_jitter(50);
+    let mut policy = ReconnectPolicy::new_exponential(0, PAUSES.0, PAUSES.1, 2);
+    policy.set_jitter(JITTER);
     let connection = ConnectionConfig {
         connection_timeout: COMMAND,
         internal_command_timeout: COMMAND,

@@ -22,6 +22,8 @@ pub mod migration;
 mod notice;
 pub(crate) mod open;
 #[cfg(feature = "postgres")]
+mod patience;
+#[cfg(feature = "postgres")]
 pub(crate) mod pg_bus;
 pub(crate) mod reach;
 #[cfg(feature = "sqlite")]

@@ -18,21 +18,22 @@ use sqlx::{
     postgres::{PgListener, PgPoolOptions},
 };
 use tokio::{
-    sync::{broadcast, mpsc, oneshot},
-    time::timeout,
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    drivers::sql::{connection::Database, notice::Unfinished, notice::pieces},
+    drivers::sql::{
+        connection::Database,
+        notice::{Unfinished, pieces},
+        patience::Patience,
+    },
     error::{Error, ErrorKind, Result},
-    id::{TenantId, random_hex},
+    id::TenantId,
     realtime::{
-        broadcast::{Broadcast, Broadcaster},
-        bus::{Bus, Ring},
-        listeners::Listeners,
-        pending::PendingRings,
-        wire::{self, Said},
+        carried::{Carrier, NearEnd},
+        wire,
     },
 };
 
@@ -48,8 +49,6 @@ const SENDER: Duration = Duration::from_millis(500);
 const SILENCE: Duration = Duration::from_secs(5);
 /// How long connecting, and the answer to that question, may take.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The first and the longest pause between two attempts to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// One statement, and so one transaction: what it carries arrives together and in this order. Nothing of it must survive
 /// a crash, so it does not wait for the disk.
@@ -59,7 +58,7 @@ const NOTIFY: &str = "WITH quick AS (SELECT set_config('synchronous_commit', 'of
 /// Installations in different schemas of one database do not hear each other.
 const SCHEMA: &str = "SELECT coalesce(current_schema(), '')";
 
-/// A bus between the nodes on one PostgreSQL database.
+/// Carries between the nodes on one PostgreSQL database.
 pub(crate) struct PgBus {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Outgoing>,
@@ -69,9 +68,7 @@ pub(crate) struct PgBus {
 
 #[derive(Default)]
 struct Shared {
-    node: String,
-    listeners: Listeners,
-    pending: PendingRings,
+    near: NearEnd,
     /// Whether what is sent can come back.
     listening: AtomicBool,
 }
@@ -83,14 +80,14 @@ struct Outgoing {
 }
 
 impl PgBus {
-    /// A bus that is heard in this process only until it is [started](Self::start): the database that carries it is
+    /// What rings is heard in this process only until it is [started](Self::start): the database that carries it is
     /// opened with it.
     ///
     /// # Errors
     /// `Internal` if the system has no randomness.
     pub(crate) fn new() -> Result<Self> {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let shared = Arc::new(Shared { node: random_hex(8)?, ..Shared::default() });
+        let shared = Arc::new(Shared { near: NearEnd::new()?, ..Shared::default() });
         Ok(Self { shared, queue, waiting: Mutex::new(Some(waiting)) })
     }
 
@@ -104,24 +101,13 @@ impl PgBus {
     }
 }
 
-impl Bus for PgBus {
-    fn ring(&self, tenant: &TenantId, seq: i64) {
-        // Here at once: who listens in this process does not wait for the way round.
-        self.shared.listeners.rung(tenant.clone(), seq);
-        self.shared.pending.add(tenant, seq);
-    }
-
-    fn listen(&self) -> broadcast::Receiver<Ring> {
-        self.shared.listeners.rings()
-    }
-}
-
 #[async_trait]
-impl Broadcaster for PgBus {
-    /// It arrives in this process too by way of the database alone, so that every node hears the same order.
-    async fn send(&self, message: Broadcast) -> Result<()> {
-        message.check()?;
-        let text = wire::message(&message);
+impl Carrier for PgBus {
+    fn near(&self) -> &NearEnd {
+        &self.shared.near
+    }
+
+    async fn carry(&self, _: &TenantId, text: String) -> Result<()> {
         if text.contains('\0') {
             return Err(Error::invalid("invalid-input", "a message and the name of its channel have no NUL character"));
         }
@@ -135,10 +121,6 @@ impl Broadcaster for PgBus {
             _ => Err(away()),
         }
     }
-
-    fn arrivals(&self) -> broadcast::Receiver<Arc<Broadcast>> {
-        self.shared.listeners.messages()
-    }
 }
 
 impl Shared {
@@ -149,7 +131,7 @@ impl Shared {
             let mut messages = Vec::new();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.pending.some() => {}
+                () = self.near.rings_wait() => {}
                 message = waiting.recv() => match message {
                     Some(message) => messages.push(message),
                     None => return,
@@ -161,10 +143,10 @@ impl Shared {
                 messages.push(message);
             }
             let mut texts: Vec<String> =
-                self.pending.take().chunks(wire::RINGS).map(|some| wire::rings(&self.node, some)).collect();
+                self.near.take_rings().chunks(wire::RINGS).map(|some| wire::rings(self.near.node(), some)).collect();
             for message in &messages {
                 number = number.wrapping_add(1);
-                texts.extend(pieces(&message.text, &self.node, number));
+                texts.extend(pieces(&message.text, self.near.node(), number));
             }
             if texts.is_empty() {
                 continue;
@@ -185,7 +167,7 @@ impl Shared {
 
     /// Tells this process what the nodes say.
     async fn hear(self: Arc<Self>, pool: PgPool, stop: CancellationToken) {
-        let (mut pause, mut warned) = (PAUSES.0, false);
+        let (mut patience, mut warned) = (Patience::new(), false);
         loop {
             // A pool of one connection: only there does sqlx hand out what is notified.
             let options = pool.connect_options().as_ref().clone().application_name("universal-backend bus");
@@ -195,13 +177,15 @@ impl Shared {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .connect_lazy_with(options);
+            let mut since = None;
             let heard = tokio::select! {
                 () = stop.cancelled() => None,
-                heard = self.listen(&pool, &own, &mut pause, &mut warned) => Some(heard),
+                heard = self.listen(&pool, &own, &mut since, &mut warned) => Some(heard),
             };
             self.listening.store(false, Ordering::Relaxed);
             let _ = timeout(ANSWER, own.close()).await;
             let Some(error) = heard else { return };
+            let lived = since.map(|since: Instant| since.elapsed());
             if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(
                     error,
@@ -210,13 +194,13 @@ impl Shared {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+                () = tokio::time::sleep(patience.pause(lived)) => {}
             }
         }
     }
 
-    /// Listens until the connection ends; answers why it did.
-    async fn listen(&self, pool: &PgPool, own: &PgPool, pause: &mut Duration, warned: &mut bool) -> String {
+    /// Listens until the connection ends; answers why it did. `since` becomes when it began to.
+    async fn listen(&self, pool: &PgPool, own: &PgPool, since: &mut Option<Instant>, warned: &mut bool) -> String {
         let connected = timeout(ANSWER, async {
             let channel = channel(pool).await?;
             let mut listener = PgListener::connect_with(own).await?;
@@ -230,13 +214,13 @@ impl Shared {
             Ok(Err(error)) => return error.to_string(),
             Err(_) => return "connecting takes too long".to_owned(),
         };
-        *pause = PAUSES.0;
+        *since = Some(Instant::now());
         if std::mem::take(warned) {
             tracing::info!("nodes are listened to again");
         }
         self.listening.store(true, Ordering::Relaxed);
-        // What rang until now was not heard.
-        self.listeners.missed();
+        // What was said until now was not heard.
+        self.near.missed(None);
         let mut unfinished = Unfinished::default();
         loop {
             match timeout(SILENCE, listener.try_recv()).await {
@@ -254,18 +238,8 @@ impl Shared {
     }
 
     fn heard(&self, text: &str, unfinished: &mut Unfinished) {
-        let whole = unfinished.whole(text);
-        match whole.as_deref().and_then(wire::read) {
-            // Its own rang here when they were sent.
-            Some(Said::Rings { node, .. }) if node == self.node => {}
-            Some(Said::Rings { rings, .. }) => {
-                for (tenant, seq) in rings {
-                    self.listeners.rung(tenant, seq);
-                }
-            }
-            Some(Said::Message(message)) => self.listeners.arrived(message),
-            None if whole.is_none() => {}
-            None => tracing::debug!("a notice in the database is none of ours"),
+        if unfinished.whole(text).is_some_and(|whole| !self.near.heard(&whole)) {
+            tracing::debug!("a notice in the database is none of ours");
         }
     }
 }

@@ -16,9 +16,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     announcer,
     frame::{Frame, Said},
+    hear,
+    incoming::Line,
     options::ChannelOptions,
-    room::Room,
-    session::{Next, Session},
+    rate::Rates,
+    review,
+    room::{Room, size},
+    seat::{Listener, Seat},
+    session::Session,
 };
 use crate::{
     caller::Caller,
@@ -28,7 +33,7 @@ use crate::{
     id::{ChannelName, TenantId, random_hex},
     realtime::{
         broadcast::{Broadcast, Broadcaster},
-        channel::{ChannelEvent, Channels, Join, Joined, Listen, Member, Message, Speak},
+        channel::{Channels, Join, Joined, Member, Message},
         channel_rule::{ChannelAction, ChannelInfo, ChannelPattern, ChannelRules, ChannelSettings},
         payload::{EventName, Payload},
     },
@@ -37,7 +42,7 @@ use crate::{
 /// The channels of one node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ChannelHub {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(super) struct Shared {
@@ -53,7 +58,14 @@ pub(super) struct Shared {
     /// Rooms with something to say to other nodes.
     waiting: Mutex<Vec<Arc<Room>>>,
     pub(super) woken: Notify,
+    /// Rooms with something to hear.
+    pub(super) line: Line,
+    /// What tenants may say.
+    pub(super) rates: Rates,
 }
+
+/// About how many bytes stand around a message on its way.
+const ENVELOPE: usize = 128;
 
 impl ChannelHub {
     /// Channels that speak to other nodes over `broadcaster` and ask `rules`, until `stop`; what they do in the
@@ -81,10 +93,15 @@ impl ChannelHub {
             lives: AtomicU64::new(1),
             waiting: Mutex::default(),
             woken: Notify::new(),
+            line: Line::default(),
+            rates: Rates::new(&options),
         });
-        tasks.spawn(announcer::hear(Arc::clone(&shared), arrivals));
+        tasks.spawn(hear::sort(Arc::clone(&shared), arrivals));
+        for _ in 0..hear::EARS {
+            tasks.spawn(hear::hear(Arc::clone(&shared)));
+        }
         tasks.spawn(announcer::speak(Arc::clone(&shared)));
-        tasks.spawn(announcer::review(Arc::clone(&shared)));
+        tasks.spawn(review::review(Arc::clone(&shared)));
         Ok(Self { shared })
     }
 }
@@ -133,6 +150,10 @@ impl Shared {
 
     /// Takes a room away that nobody needs any more.
     pub(super) fn reap(&self, room: &Arc<Room>) {
+        // Looked at before the rooms are locked: in a room in which somebody is, others may be at work for a while.
+        if !room.is_idle() {
+            return;
+        }
         let key = (room.tenant.clone(), room.channel.clone());
         let mut rooms = self.rooms();
         // The channel may have another room by now.
@@ -160,14 +181,7 @@ impl Shared {
         self.broadcaster.send(Broadcast { tenant: tenant.clone(), channel, payload }).await
     }
 
-    pub(super) async fn allow(&self, caller: &Caller, channel: &ChannelName, action: ChannelAction) -> Result<()> {
-        if caller.bypasses_rules() {
-            return Ok(());
-        }
-        self.rules.rules(caller.tenant()).await?.allow(caller, channel, action, self.clock.now())
-    }
-
-    async fn send(
+    pub(super) async fn send(
         &self,
         (caller, key): (&Caller, Option<&str>),
         channel: &ChannelName,
@@ -175,6 +189,8 @@ impl Shared {
         payload: Payload,
     ) -> Result<()> {
         self.allow(caller, channel, ChannelAction::Send).await?;
+        let bytes = payload.as_str().len() + event.as_str().len() + ENVELOPE;
+        self.rates.take(caller.tenant(), bytes, Instant::now())?;
         let (key, from) = (key.map(str::to_owned), caller.user_id().cloned());
         self.say(caller.tenant(), channel, Said::Message { key, from, event, payload }).await
     }
@@ -186,15 +202,22 @@ impl Shared {
         }
     }
 
-    /// Hears what a node said.
-    pub(super) fn hear(&self, broadcast: &Broadcast) {
+    /// Puts what a node said where it is heard.
+    pub(super) fn sort(&self, broadcast: Arc<Broadcast>) {
         let channel = ChannelName::trusted(Arc::clone(&broadcast.channel));
         // Most is said in channels that nobody has joined here.
         let Some(room) = self.room(&broadcast.tenant, &channel) else { return };
+        if room.incoming.push(broadcast) {
+            self.line.push(room);
+        }
+    }
+
+    /// Hears in a room what a node said.
+    pub(super) fn hear(&self, room: &Arc<Room>, broadcast: &Broadcast) {
         let frame = match Frame::parse(&broadcast.payload) {
             Ok(frame) => frame,
             Err(error) => {
-                tracing::warn!(error = ?error, channel = %channel, "another node said something that was not understood");
+                tracing::warn!(error = ?error, channel = %room.channel, "another node said something that was not understood");
                 return;
             }
         };
@@ -205,7 +228,7 @@ impl Shared {
             _ if *frame.node == *self.node => {}
             said => {
                 if room.hear(&self.node, &frame.node, said, Instant::now()) {
-                    self.wait(&room);
+                    self.wait(room);
                 }
             }
         }
@@ -228,7 +251,9 @@ impl Channels for ChannelHub {
             Some(state) => {
                 state.check_state()?;
                 rules.allow(caller, &join.channel, ChannelAction::Presence, now)?;
-                Some(Member::new(Arc::clone(&key), caller.user_id().cloned(), state, now))
+                let member = Member::new(Arc::clone(&key), caller.user_id().cloned(), state, now);
+                shared.rates.take(caller.tenant(), size(&member), Instant::now())?;
+                Some(member)
             }
             None => None,
         };
@@ -274,124 +299,12 @@ impl Channels for ChannelHub {
     }
 }
 
-/// The place of one who joined.
-struct Seat {
-    shared: Arc<Shared>,
-    room: Arc<Room>,
-    session: Arc<Session>,
-}
-
-/// Its ear: with it, it leaves.
-#[derive(Debug)]
-struct Listener(Arc<Seat>);
-
-#[async_trait]
-impl Listen for Listener {
-    async fn next(&mut self) -> Result<ChannelEvent> {
-        let Seat { shared, room, session } = &*self.0;
-        loop {
-            if shared.stop.is_cancelled() {
-                return Err(stopping());
-            }
-            match session.pop()? {
-                Next::Event(event) => return Ok(event),
-                Next::Sync => return Ok(room.sync(session)),
-                Next::Nothing => {}
-            }
-            // A word that came meanwhile has left its mark there: nobody else waits for it.
-            tokio::select! {
-                () = shared.stop.cancelled() => {}
-                () = session.woken.notified() => {}
-            }
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.0.shared.leave(&self.0.room, &self.0.session.key);
-    }
-}
-
-#[async_trait]
-impl Speak for Seat {
-    async fn send(&self, event: EventName, payload: Payload) -> Result<()> {
-        self.session.is_open()?;
-        let caller = self.session.caller();
-        self.shared.send((&caller, Some(&self.session.key)), &self.room.channel, event, payload).await
-    }
-
-    async fn set_presence(&self, state: Option<Payload>) -> Result<()> {
-        self.session.is_open()?;
-        let caller = self.session.caller();
-        let key = &self.session.key;
-        let member = match state {
-            Some(state) => {
-                state.check_state()?;
-                self.shared.allow(&caller, &self.room.channel, ChannelAction::Presence).await?;
-                Some(Member::new(Arc::clone(key), caller.user_id().cloned(), state, self.shared.clock.now()))
-            }
-            None => None,
-        };
-        self.room.set_member(key, member)?;
-        self.shared.wait(&self.room);
-        Ok(())
-    }
-
-    async fn become_caller(&self, caller: Caller) -> Result<()> {
-        self.session.is_open()?;
-        let reviewed = match *caller.tenant() == self.room.tenant {
-            true => self.shared.review(&self.room, &self.session, &caller).await,
-            // The rules of its tenant say nothing of a channel of this one.
-            false => Err(Error::new(
-                ErrorKind::Forbidden,
-                "channel-forbidden",
-                "this channel belongs to another tenant; join one of your own",
-            )),
-        };
-        match reviewed {
-            Err(error) if error.is_retryable() => Err(error),
-            Err(error) => {
-                self.session.end(&error);
-                self.leave();
-                Err(error)
-            }
-            Ok(()) => {
-                self.room.set_caller(&self.session.key, caller);
-                self.shared.wait(&self.room);
-                Ok(())
-            }
-        }
-    }
-
-    fn leave(&self) {
-        self.shared.leave(&self.room, &self.session.key);
-    }
-}
-
-impl Shared {
-    /// Whether one may still be there, and be seen there.
-    pub(super) async fn review(&self, room: &Room, session: &Session, caller: &Caller) -> Result<()> {
-        self.allow(caller, &room.channel, ChannelAction::Join).await?;
-        if room.is_member(&session.key) {
-            self.allow(caller, &room.channel, ChannelAction::Presence).await?;
-        }
-        Ok(())
-    }
-}
-
-fn stopping() -> Error {
+pub(super) fn stopping() -> Error {
     Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("node", &self.node).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Seat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seat").field("channel", &self.room.channel).finish_non_exhaustive()
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{
     frame::Said,
+    incoming::Incoming,
     options::ChannelOptions,
     outgoing::Outgoing,
     peer::{Heard, Peer},
@@ -34,13 +35,19 @@ pub(super) struct Room {
     pub(super) channel: ChannelName,
     /// Whether it waits to be looked at by the one who speaks to other nodes.
     pub(super) waits: AtomicBool,
+    /// What came and was not heard yet.
+    pub(super) incoming: Incoming,
     options: ChannelOptions,
+    /// Its part of a heartbeat: what all rooms do is spread by it.
+    phase: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     sessions: HashMap<Arc<str>, Arc<Session>>,
+    /// The same in a row, made when a message is handed out and kept until one comes or goes.
+    listeners: Option<Arc<[Arc<Session>]>>,
     outgoing: Outgoing,
     peers: HashMap<Arc<str>, Peer>,
     /// All members, made when somebody wants to know and kept until one changes.
@@ -50,26 +57,38 @@ struct State {
 impl Room {
     /// `life` is greater than that of any earlier room of the channel, and tells when its first heartbeat is due.
     pub(super) fn new(tenant: TenantId, channel: ChannelName, life: u64, options: ChannelOptions) -> Self {
-        // Heartbeats of rooms that were made at the same moment are spread.
         let phase = options.heartbeat.mul_f64(((life.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64) / 16_777_216.0);
-        let outgoing = Outgoing::new(life, Instant::now() + phase);
-        let state = State { sessions: HashMap::new(), outgoing, peers: HashMap::new(), everybody: None };
-        Self { tenant, channel, waits: AtomicBool::new(false), options, state: Mutex::new(state) }
+        let now = Instant::now();
+        let outgoing = Outgoing::new(life, now, now + phase);
+        let state =
+            State { sessions: HashMap::new(), listeners: None, outgoing, peers: HashMap::new(), everybody: None };
+        let (waits, incoming) = (AtomicBool::new(false), Incoming::default());
+        Self { tenant, channel, waits, incoming, options, phase, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Nothing can be heard in it until somebody says so.
+    #[cfg(test)]
+    pub(super) fn hold(&self, until: &std::sync::mpsc::Receiver<()>) {
+        let _state = self.state();
+        let _ = until.recv();
+    }
+
     /// Lets one in, who is not seen yet.
     pub(super) fn join(&self, session: Arc<Session>) {
-        self.state().sessions.insert(Arc::clone(&session.key), session);
+        let mut state = self.state();
+        state.sessions.insert(Arc::clone(&session.key), session);
+        state.listeners = None;
     }
 
     /// Takes one out; answers whether it was there.
     pub(super) fn leave(&self, key: &str) -> bool {
         let mut state = self.state();
         let Some(session) = state.sessions.remove(key) else { return false };
+        state.listeners = None;
         session.end(&left());
         state.remove(key);
         true
@@ -136,7 +155,9 @@ impl Room {
     pub(super) fn hand_out(&self, message: Message) {
         let bytes = message.payload.as_str().len() + message.event.as_str().len() + 128;
         let message = Arc::new(message);
-        for session in self.state().sessions.values() {
+        // Where many listen this takes a while; who joins, and so whoever looks for a room, does not wait for it.
+        let listeners = self.state().listeners();
+        for session in listeners.iter() {
             if session.echo || message.key.as_ref() != Some(&session.key) {
                 session.push(ChannelEvent::Message(Arc::clone(&message)), bytes);
             }
@@ -144,39 +165,52 @@ impl Room {
     }
 
     /// What was said to this node was lost: up to so many messages, of this channel or others.
-    pub(super) fn missed(&self, count: u64) {
-        for session in self.state().sessions.values() {
-            session.missed(count);
+    pub(super) fn missed(&self, count: u64, now: Instant) {
+        let mut state = self.state();
+        if count > 0 {
+            state.sessions.values().for_each(|session| session.missed(count));
         }
+        state.outgoing.ask_all(now + self.phase, self.options.pause_of_all());
+    }
+
+    /// What was to be said could not be; what it wanted to know it asks again.
+    pub(super) fn asks_again(&self, now: Instant) {
+        self.state().outgoing.ask_all(now + self.phase, self.options.pause_of_all());
     }
 
     /// Hears what another node says of its members; answers whether this node has something to say now.
     pub(super) fn hear(&self, me: &str, node: &str, said: Said, now: Instant) -> bool {
         let mut state = self.state();
-        let pause = self.pause();
+        let pause = self.options.pause();
+        // Whoever asks, or goes, says nothing of its members.
+        match &said {
+            Said::Message { .. } => return false,
+            Said::Ask { of } => {
+                let asks_me = of.as_deref() == Some(me);
+                let answers = asks_me || (of.is_none() && !state.outgoing.members.is_empty());
+                if answers {
+                    state.outgoing.answer(now, pause);
+                }
+                return answers;
+            }
+            Said::Bye => {
+                if let Some(peer) = state.peers.remove(node) {
+                    state.tell(peer.gone());
+                }
+                return false;
+            }
+            Said::Changed { .. } | Said::All { .. } | Said::Beat { .. } => {}
+        }
         let (node, mut peer) = match state.peers.remove_entry(node) {
             Some(known) => known,
             None => (Arc::from(node), Peer::new(now)),
         };
-        peer.heard = now;
         let of_members = |members: Vec<_>| members.into_iter().map(Member::from).collect();
         let heard = match said {
-            Said::Message { .. } => Heard::Change(PresenceChange::default()),
-            Said::Changed { version, put, gone } => peer.changed(version, of_members(put), &gone),
-            Said::All { version, part, parts, members } => peer.all(version, (part, parts), of_members(members)),
-            Said::Beat { version } => peer.beat(version),
-            Said::Ask { of } => {
-                let asks_me = of.as_deref() == Some(me);
-                if asks_me || (of.is_none() && !state.outgoing.members.is_empty()) {
-                    state.outgoing.answer(now, pause);
-                }
-                state.peers.insert(node, peer);
-                return true;
-            }
-            Said::Bye => {
-                state.tell(peer.gone());
-                return false;
-            }
+            Said::Changed { version, put, gone } => peer.changed(version, (of_members(put), &gone), now),
+            Said::All { version, part, parts, members } => peer.all((version, part, parts), of_members(members), now),
+            Said::Beat { version } => peer.beat(version, now),
+            Said::Message { .. } | Said::Ask { .. } | Said::Bye => Heard::Change(PresenceChange::default()),
         };
         let asks = match heard {
             Heard::Change(change) => {
@@ -198,18 +232,13 @@ impl Room {
         self.state().outgoing.take(now, self.options.heartbeat)
     }
 
-    /// Something that was lost here, or could not be said, is asked for again.
-    pub(super) fn ask_all(&self) {
-        self.state().outgoing.ask_all();
-    }
-
-    /// Members of nodes that said nothing for too long leave.
+    /// Members leave whose nodes have not confirmed them for too long.
     pub(super) fn expire(&self, now: Instant) {
         let mut state = self.state();
-        let dead = state.peers.extract_if(|_, peer| now.duration_since(peer.heard) >= self.options.expiry);
+        let dead = state.peers.extract_if(|_, peer| peer.unconfirmed(now) >= self.options.expiry);
         for (node, peer) in dead.collect::<Vec<_>>() {
             if peer.len() > 0 {
-                tracing::info!(node = %node, channel = %self.channel, members = peer.len(), "a node fell silent; its members leave");
+                tracing::info!(node = %node, channel = %self.channel, members = peer.len(), "a node does not confirm its members any more; they leave");
             }
             state.tell(peer.gone());
         }
@@ -218,21 +247,16 @@ impl Room {
     /// Whether nobody needs it any more.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.sessions.is_empty() && !state.outgoing.has_news() && !self.waits.load(Ordering::Acquire)
+        state.sessions.is_empty() && !state.outgoing.has_untold() && !self.waits.load(Ordering::Acquire)
     }
 
     /// Whether other nodes have not been told everything yet.
-    pub(super) fn has_news(&self) -> bool {
-        self.state().outgoing.has_news()
+    pub(super) fn has_untold(&self) -> bool {
+        self.state().outgoing.has_untold()
     }
 
     pub(super) fn has_members(&self) -> bool {
         !self.state().outgoing.members.is_empty()
-    }
-
-    /// How long who asks for all members again waits for the answer.
-    fn pause(&self) -> Duration {
-        self.options.tick()
     }
 }
 
@@ -297,6 +321,11 @@ impl State {
         }
     }
 
+    fn listeners(&mut self) -> Arc<[Arc<Session>]> {
+        let sessions = &self.sessions;
+        Arc::clone(self.listeners.get_or_insert_with(|| sessions.values().cloned().collect()))
+    }
+
     fn everybody(&mut self) -> Arc<[Member]> {
         let (outgoing, peers) = (&self.outgoing, &self.peers);
         let all = || outgoing.members.values().chain(peers.values().flat_map(Peer::members)).cloned();
@@ -310,7 +339,7 @@ impl State {
 }
 
 /// How many bytes a member takes where it is told, about.
-fn size(member: &Member) -> usize {
+pub(super) fn size(member: &Member) -> usize {
     member.state.as_str().len() + 160
 }
 
@@ -372,7 +401,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_is_answered_and_a_farewell_takes_the_members() {
         let (room, now) = (room(), Instant::now());
-        assert!(room.hear("me", "them", Said::Ask { of: None }, now));
+        assert!(!room.hear("me", "them", Said::Ask { of: None }, now));
         assert!(!room.outgoing(now).iter().any(|said| matches!(said, Said::All { .. })), "nobody is here");
         room.state().put(member("mine"));
         assert!(room.hear("me", "them", Said::Ask { of: Some("me".into()) }, now));
@@ -382,5 +411,52 @@ mod tests {
         assert_eq!(count(&room), 2);
         room.hear("me", "them", Said::Bye, now);
         assert_eq!(count(&room), 1);
+    }
+
+    #[tokio::test]
+    async fn who_asks_does_not_keep_its_members_and_a_lost_farewell_is_found() {
+        let (room, start) = (room(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        room.hear("me", "them", changed(1), later(0));
+        // That its member went was lost. It asks all the time, and what it says of its members does not fit.
+        for second in 1..30 {
+            room.hear("me", "them", Said::Ask { of: None }, later(second));
+            if second % 10 == 0 {
+                assert!(room.hear("me", "them", Said::Beat { version: 2 }, later(second)), "it is asked");
+            }
+            room.expire(later(second));
+            assert_eq!(count(&room), 1);
+        }
+        room.expire(later(30));
+        assert_eq!(count(&room), 0);
+        assert!(room.state().peers.is_empty());
+        room.hear("me", "them", Said::Ask { of: None }, later(31));
+        assert!(room.state().peers.is_empty(), "who asks is not remembered");
+    }
+
+    #[tokio::test]
+    async fn after_a_loss_rooms_do_not_ask_at_once_or_often() {
+        let (start, mut asked) = (Instant::now(), vec![0; 20]);
+        let rooms: Vec<_> = (0..1_000)
+            .map(|life| {
+                let (tenant, channel) = (TenantId::default_tenant(), ChannelName::new("room:1").unwrap());
+                Room::new(tenant, channel, life, ChannelOptions::new())
+            })
+            .collect();
+        let asks = |room: &Room, now| room.outgoing(now).iter().any(|said| matches!(said, Said::Ask { .. }));
+        for room in &rooms {
+            assert!(asks(room, Instant::now()), "a new one asks at once");
+        }
+        let start = start + Duration::from_secs(60);
+        for second in 0..20 {
+            for room in &rooms {
+                // It goes on: this node loses something again and again.
+                room.missed(1, start + Duration::from_secs(second));
+                let now = start + Duration::from_secs(second + 1);
+                asked[usize::try_from(second).unwrap()] += usize::from(asks(room, now));
+            }
+        }
+        assert!(asked.iter().all(|count| *count < 400), "{asked:?}");
+        assert!((1_000..=4_000).contains(&asked.iter().sum::<usize>()), "{asked:?}");
     }
 }

@@ -61,20 +61,32 @@ impl ChannelFrame {
             Self::Sync { reference, members } => {
                 json(&Sync { r#type: "sync", r#ref: reference, members: Members(members) })
             }
-            Self::Presence { reference, change } => presence(reference, change),
-            Self::Message { reference, message } => print(reference, message),
+            Self::Presence { reference, change } => {
+                begin("presence", reference, change.printed.once(|| presence_members(change)))
+            }
+            Self::Message { reference, message } => {
+                begin("message", reference, message.printed.once(|| message_members(message)))
+            }
             Self::Lagged { reference, missed } => json(&Lagged { r#type: "lagged", r#ref: reference, missed: *missed }),
         }
     }
 }
 
-/// A message's payload passes through as text.
-fn print(reference: &str, message: &Message) -> String {
+/// The beginning of a frame up to its `ref`: what comes after it is the same for all who get it.
+fn begin(kind: &str, reference: &str, rest: &str) -> String {
+    let reference = json(reference);
+    let mut out = String::with_capacity(rest.len() + reference.len() + 32);
+    for part in ["{\"type\":\"", kind, "\",\"ref\":", &reference, ",", rest] {
+        out.push_str(part);
+    }
+    out
+}
+
+/// The members of a message, up to the end of the frame. Its payload passes through as text.
+fn message_members(message: &Message) -> String {
     let payload = message.payload.as_str();
-    let mut out = String::with_capacity(payload.len() + 256);
-    out.push_str("{\"type\":\"message\",\"ref\":");
-    out.push_str(&json(reference));
-    out.push_str(",\"event\":");
+    let mut out = String::with_capacity(payload.len() + 192);
+    out.push_str("\"event\":");
     out.push_str(&json(message.event.as_str()));
     // The text of an id needs no escape.
     for (name, id) in [("from", message.from.as_ref().map(|id| id.as_str())), ("key", message.key.as_deref())] {
@@ -88,15 +100,12 @@ fn print(reference: &str, message: &Message) -> String {
     out
 }
 
-fn presence(reference: &str, change: &PresenceChange) -> String {
+/// The members of a change, up to the end of the frame.
+fn presence_members(change: &PresenceChange) -> String {
     let part = |members| Some(Members(members)).filter(|members: &Members<'_>| !members.0.is_empty());
-    json(&Presence {
-        r#type: "presence",
-        r#ref: reference,
-        joined: part(&change.joined),
-        updated: part(&change.updated),
-        left: part(&change.left),
-    })
+    let printed =
+        json(&Presence { joined: part(&change.joined), updated: part(&change.updated), left: part(&change.left) });
+    printed.strip_prefix('{').map(str::to_owned).unwrap_or(printed)
 }
 
 #[derive(Serialize)]
@@ -117,8 +126,6 @@ struct Sync<'a> {
 
 #[derive(Serialize)]
 struct Presence<'a> {
-    r#type: &'static str,
-    r#ref: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     joined: Option<Members<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -207,6 +214,16 @@ mod tests {
         assert_eq!(
             text(message(None, None)),
             r#"{"type":"message","ref":"1","event":"e\"","payload":{"name":"A\"nn"}}"#
+        );
+        // Printed once, for all who hear it.
+        let one = Arc::new(Message::new(EventName::new("e").unwrap(), state.clone(), None, None));
+        let frames = ["1", "2"].map(|reference| {
+            ChannelFrame::of(reference.into(), ChannelEvent::Message(Arc::clone(&one))).unwrap().to_text()
+        });
+        assert_eq!(frames[1], r#"{"type":"message","ref":"2","event":"e","payload":{"name":"A\"nn"}}"#);
+        assert_eq!(
+            one.printed.once(|| panic!("it was printed")),
+            &frames[0][r#"{"type":"message","ref":"1","#.len()..]
         );
         assert_eq!(text(ChannelEvent::Lagged { missed: 3 }), r#"{"type":"lagged","ref":"1","missed":3}"#);
         assert_eq!(text(ChannelEvent::Sync([].into())), r#"{"type":"sync","ref":"1","members":[]}"#);

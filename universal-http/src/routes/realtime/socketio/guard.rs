@@ -21,6 +21,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
     frames::{Frames, Seen},
+    refusals::Refusals,
     session::{Fault, Session},
 };
 
@@ -40,6 +41,7 @@ pub(super) struct Guard<S> {
     session: Arc<Session>,
     incoming: Frames,
     outgoing: Frames,
+    refusals: Refusals,
     goodbye: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Nothing more is read from the client.
     deaf: bool,
@@ -60,6 +62,7 @@ impl<S> Guard<S> {
             io,
             incoming: Frames::default(),
             outgoing: Frames::default(),
+            refusals: Refusals::default(),
             goodbye: Box::pin(session.goodbye.clone().cancelled_owned()),
             deaf: false,
             goodbye_said: false,
@@ -105,6 +108,36 @@ impl<S> Guard<S> {
                 session.flow.left(frame.first());
             }
         });
+    }
+
+    /// Sends what goes on before anything else.
+    fn pass_on(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        while !self.refusals.due().is_empty() {
+            let due = self.refusals.due().to_vec();
+            let sent = ready!(self.send(cx, &due))?;
+            self.refusals.gone(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>
+    where
+        S: AsyncWrite + Unpin,
+    {
+        match Pin::new(&mut self.io).poll_write(cx, bytes) {
+            // A stream that takes nothing will take nothing more.
+            Poll::Ready(Ok(0)) if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Ok(written)) => {
+                self.stalled = None;
+                self.note(bytes.get(..written).unwrap_or_default());
+                Poll::Ready(Ok(written))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => self.stall(cx).map(Err),
+        }
     }
 
     /// A write that waits too long ends the session.
@@ -166,19 +199,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         if this.over {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        match Pin::new(&mut this.io).poll_write(cx, bytes) {
-            Poll::Ready(Ok(written)) => {
-                this.stalled = None;
-                this.note(bytes.get(..written).unwrap_or_default());
-                Poll::Ready(Ok(written))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.stall(cx).map(Err),
+        ready!(this.pass_on(cx))?;
+        let count = this.refusals.passable(bytes);
+        if count == 0 {
+            return Poll::Ready(Ok(this.refusals.keep(bytes)));
         }
+        let passes = bytes.get(..count).unwrap_or_default();
+        let written = ready!(this.send(cx, passes))?;
+        this.refusals.passed(bytes, written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.pass_on(cx))?;
         match Pin::new(&mut this.io).poll_flush(cx) {
             Poll::Ready(flushed) => {
                 this.stalled = None;
@@ -190,6 +224,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        ready!(this.pass_on(cx))?;
         match Pin::new(&mut this.io).poll_shutdown(cx) {
             Poll::Ready(ended) => Poll::Ready(ended),
             Poll::Pending => this.stall(cx).map(Err),

@@ -1,7 +1,6 @@
 //! A client's life in the namespace: admitted, served, and told why it ends.
 
 use std::{
-    fmt,
     future::{Ready, ready},
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -25,6 +24,7 @@ use super::{
         frame::ServerFrame,
     },
     inbox::{Inbox, MESSAGES, Message},
+    refusals::Refused,
     session::{Admitted, Held, Session},
     sockets::stopping,
 };
@@ -37,16 +37,6 @@ const GOODBYE: Duration = Duration::from_secs(2);
 #[derive(Deserialize)]
 pub(super) struct Credentials {
     token: Option<String>,
-}
-
-/// Why a client was not admitted: the message of its `connect_error`.
-#[derive(Debug)]
-pub(super) struct Refused(&'static str);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
 }
 
 /// Why a life ends.
@@ -73,16 +63,19 @@ impl From<End> for Ending {
 /// Whether a client may come in: the same check as of an `auth` frame. Its handlers are there before it hears that it may,
 /// so that none of its messages meets nobody.
 pub(super) async fn admit(socket: SocketRef, auth: TryData<Credentials>) -> Result<(), Refused> {
-    let session = session(&socket).ok_or(Refused("internal"))?;
-    let connection = Connection::new(Arc::clone(&session.service), &session.cx, "socketio");
-    let mut connection = connection.map_err(|error| Refused(error.code()))?;
-    let token = auth.0.map_err(|_| Refused("invalid-frame"))?.token;
+    let lost = || Refused { code: "internal", message: "the request of this session is not known any more".into() };
+    let session = session(&socket).ok_or_else(lost)?;
+    let mut connection = Connection::new(Arc::clone(&session.service), &session.cx, "socketio")?;
+    let odd = |_| Refused { code: "invalid-frame", message: "`auth` is an object with a text, `token`".into() };
+    let token = auth.0.map_err(odd)?.token;
     if let Some(token) = token {
         match connection.receive(&json!({ "type": "auth", "token": token }).to_string()).await {
-            Ok(Some(ServerFrame::Error { code, .. })) => return Err(Refused(code)),
+            Ok(Some(ServerFrame::Error { code, message, .. })) => {
+                return Err(Refused { code, message: message.into() });
+            }
             Ok(_) => {}
-            Err(End::Unauthenticated(error) | End::TooMany(error)) => return Err(Refused(error.code())),
-            Err(End::Stopping) => return Err(Refused("stopping")),
+            Err(End::Unauthenticated(error) | End::TooMany(error)) => return Err(error.into()),
+            Err(End::Stopping) => return Err(stopping().into()),
         }
     }
     let (messages, inbox) = mpsc::channel(MESSAGES);

@@ -8,6 +8,7 @@ mod frames;
 mod guard;
 mod inbox;
 mod life;
+mod refusals;
 mod requests;
 mod session;
 mod sockets;

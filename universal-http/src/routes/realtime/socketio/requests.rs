@@ -12,6 +12,7 @@ use universal_core::error::{Error, Result};
 use super::{
     super::handshake,
     guard::{Guard, is_binary},
+    refusals::written_again,
     session::{Fault, Held, Session},
     sockets::{Sockets, answer},
 };
@@ -45,7 +46,7 @@ pub(super) async fn receive(sockets: Arc<Sockets>, mut cx: Context) -> Result<Re
             if let Some(session) = sockets.session(&sid) {
                 packets(&body).for_each(|packet| session.flow.left(packet));
             }
-            Ok(answer(status, body))
+            Ok(answer(status, with_codes(body)))
         }
         None => {
             let held = sockets.open(&mut cx).await?;
@@ -168,6 +169,16 @@ fn is_sid(text: &str) -> bool {
 fn unknown() -> Error {
     Error::invalid("unknown-session", "this session is over, or lives in another process; connect again")
         .with_field("sid")
+}
+
+/// A body in which refusals are written again.
+fn with_codes(body: Bytes) -> Bytes {
+    let again: Vec<_> = packets(&body).map(written_again).collect();
+    if again.iter().all(Option::is_none) {
+        return body;
+    }
+    let packets = packets(&body).zip(&again).map(|(packet, again)| again.as_deref().unwrap_or(packet));
+    packets.collect::<Vec<_>>().join(&SEPARATOR).into()
 }
 
 fn packets(body: &[u8]) -> impl Iterator<Item = &[u8]> {
