@@ -27,18 +27,20 @@ use crate::{
 /// How many messages may be under way at once: enough to keep the server busy, too few to make anybody a slow reader.
 const WINDOW: u64 = 8;
 /// How long an answer, a delivery or a connection may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// After how long those who hear nothing have looked at everything.
 const QUIET: Duration = Duration::from_millis(300);
+/// How many connections a user may have.
+pub(crate) const OF_ONE_USER: usize = 100;
 /// How many subscribers connect at once.
-const CONNECTING: usize = 32;
+pub(crate) const CONNECTING: usize = 32;
 /// How every frame that counts begins, with the server and with the bare broadcast of its bytes.
-const CHANGE: &str = "{\"type\":\"change\"";
+pub(crate) const CHANGE: &str = "{\"type\":\"change\"";
 
-type Socket = WebSocketStream<TcpStream>;
+pub(crate) type Socket = WebSocketStream<TcpStream>;
 
-/// Who hears a change. All subscribers are anonymous, in a collection whose rule lets anybody read it while `done` is
-/// not missing, so that a rule is judged for every change.
+/// Who hears a change. Subscribers are anonymous, but for those that are signed in, in a collection whose rule lets
+/// anybody read it while `done` is not missing, so that a rule is judged for every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// All, by one filter.
@@ -47,14 +49,22 @@ pub(crate) enum Audience {
     Each,
     /// Each has a filter of its own that does not match; one more hears it.
     Nobody,
+    /// All, by one filter; they are signed in, a hundred of them as the same user, and the rule asks who they are.
+    SignedIn,
 }
 
 impl Audience {
     /// All, in the order of the report.
-    pub(crate) const ALL: [Self; 3] = [Self::Alike, Self::Each, Self::Nobody];
+    pub(crate) const ALL: [Self; 4] = [Self::Alike, Self::Each, Self::Nobody, Self::SignedIn];
     /// The settings of the collection.
-    pub(crate) const SETTINGS: &'static str =
-        r#"{"rules": {"list": "doc.done == false || doc.done == true", "create": "caller.id != null"}}"#;
+    pub(crate) fn settings(self) -> &'static str {
+        match self {
+            Self::SignedIn => {
+                r#"{"rules": {"list": "caller.id != null && (doc.done == false || doc.done == true)", "create": "caller.id != null"}}"#
+            }
+            _ => r#"{"rules": {"list": "doc.done == false || doc.done == true", "create": "caller.id != null"}}"#,
+        }
+    }
 
     /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
@@ -62,13 +72,14 @@ impl Audience {
             Self::Alike => "one rule and filter",
             Self::Each => "a filter each",
             Self::Nobody => "no filter matches",
+            Self::SignedIn => "signed in",
         }
     }
 
     /// The filter of a subscriber.
     fn filter(self, subscriber: usize) -> String {
         match self {
-            Self::Alike => "priority >= 0".to_owned(),
+            Self::Alike | Self::SignedIn => "priority >= 0".to_owned(),
             Self::Each => format!("priority >= -{subscriber}"),
             Self::Nobody => format!("priority < -{subscriber}"),
         }
@@ -83,6 +94,10 @@ pub(crate) struct Place {
     hello: String,
     /// Whose filters the subscribers have, where there are filters.
     audience: Option<Audience>,
+    /// The access tokens with which they sign in, each a hundred of them; nobody signs in without.
+    tokens: Arc<[String]>,
+    /// Where they begin, if not at the end.
+    since: Option<String>,
     /// How the frame begins that says that nothing will be missed from here on.
     ready: &'static str,
 }
@@ -100,12 +115,25 @@ impl Place {
     /// The server, subscribed to `collection`.
     pub(crate) fn server(address: SocketAddr, collection: &str, audience: Audience) -> Self {
         let hello = json!({ "type": "subscribe", "ref": "1", "collection": collection }).to_string();
-        Self { address, path: "/realtime", hello, audience: Some(audience), ready: "{\"type\":\"subscribed\"" }
+        let ready = "{\"type\":\"subscribed\"";
+        let (tokens, since) = (Arc::default(), None);
+        Self { address, path: "/realtime", hello, audience: Some(audience), tokens, since, ready }
+    }
+
+    /// The same, signed in.
+    pub(crate) fn with_tokens(self, tokens: Vec<String>) -> Self {
+        Self { tokens: tokens.into(), ..self }
+    }
+
+    /// The same, from this cursor on.
+    pub(crate) fn with_since(&self, since: String) -> Self {
+        Self { since: Some(since), ..self.clone() }
     }
 
     /// The bare broadcast.
     pub(crate) fn bare(address: SocketAddr) -> Self {
-        Self { address, path: "/", hello: SUBSCRIBE.to_owned(), audience: None, ready: READY }
+        let (tokens, since) = (Arc::default(), None);
+        Self { address, path: "/", hello: SUBSCRIBE.to_owned(), audience: None, tokens, since, ready: READY }
     }
 
     /// The same for one who hears everything.
@@ -116,21 +144,35 @@ impl Place {
     /// What a subscriber says.
     fn hello(&self, subscriber: usize) -> String {
         match (self.audience, self.hello.strip_suffix('}')) {
-            (Some(audience), Some(open)) => format!("{open},\"filter\":{}}}", json!(audience.filter(subscriber))),
+            (Some(audience), Some(open)) => {
+                let since = self.since.iter().map(|since| format!(",\"since\":{}", json!(since))).collect::<String>();
+                format!("{open},\"filter\":{}{since}}}", json!(audience.filter(subscriber)))
+            }
             _ => self.hello.clone(),
         }
     }
 
     async fn open(&self, subscriber: usize) -> Result<Socket> {
+        Ok(self.subscribe(subscriber).await?.0)
+    }
+
+    /// A subscriber, and what it was answered.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub(crate) async fn subscribe(&self, subscriber: usize) -> Result<(Socket, String)> {
         let opening = async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
             let (mut socket, _) = client_async(format!("ws://{}{}", self.address, self.path), stream).await?;
+            if let Some(token) = self.tokens.get(subscriber / OF_ONE_USER % self.tokens.len().max(1)) {
+                socket.send(Message::text(json!({ "type": "auth", "token": token }).to_string())).await?;
+            }
             socket.send(Message::text(self.hello(subscriber))).await?;
             loop {
                 let text = next_text(&mut socket).await?;
                 if text.starts_with(self.ready) {
-                    return Ok(socket);
+                    return Ok((socket, text));
                 }
                 if text.starts_with("{\"type\":\"error\"") {
                     return Err(format!("a subscriber was refused: {text}").into());
@@ -287,7 +329,7 @@ async fn receive(mut socket: Socket, receiving: Arc<Receiving>) -> Failure {
     }
 }
 
-async fn next_text(socket: &mut Socket) -> Result<String> {
+pub(crate) async fn next_text(socket: &mut Socket) -> Result<String> {
     loop {
         match socket.next().await {
             Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),

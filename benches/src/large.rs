@@ -25,6 +25,32 @@ const MANY: &str = "many";
 const FILLING: u64 = 64;
 const ASKING: usize = 16;
 
+/// Creates so many documents in a collection.
+///
+/// # Errors
+/// The server refuses a document.
+pub(crate) async fn fill(server: &Server, token: &HeaderValue, collection: &'static str, documents: u64) -> Result<()> {
+    eprintln!("filling {collection} with {documents} documents");
+    let mut tasks = JoinSet::new();
+    for first in 0..FILLING {
+        let (address, token) = (server.address(), token.clone());
+        tasks.spawn(async move {
+            let mut connection = Connection::open(address, Some(token)).await?;
+            let mut number = first;
+            while number < documents {
+                let call = Call::post(format!("/db/{collection}"), document(number));
+                connection.send(call).await?.expect(201)?;
+                number += FILLING;
+            }
+            Result::Ok(())
+        });
+    }
+    while let Some(filled) = tasks.join_next().await {
+        filled??;
+    }
+    Ok(())
+}
+
 /// Two collections that differ in nothing but their size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Large {
@@ -41,25 +67,8 @@ impl Large {
             return Ok(None);
         }
         for (collection, documents) in [FEW, (MANY, documents)] {
-            eprintln!("filling {collection} with {documents} documents");
             server.configure(collection, SETTINGS).await?;
-            let mut tasks = JoinSet::new();
-            for first in 0..FILLING {
-                let (address, token) = (server.address(), token.clone());
-                tasks.spawn(async move {
-                    let mut connection = Connection::open(address, Some(token)).await?;
-                    let mut number = first;
-                    while number < documents {
-                        let call = Call::post(format!("/db/{collection}"), document(number));
-                        connection.send(call).await?.expect(201)?;
-                        number += FILLING;
-                    }
-                    Result::Ok(())
-                });
-            }
-            while let Some(filled) = tasks.join_next().await {
-                filled??;
-            }
+            fill(server, token, collection, documents).await?;
         }
         Ok(Some(Self { documents }))
     }

@@ -4,6 +4,7 @@
 
 mod bare;
 mod client;
+mod delay;
 mod documents;
 mod failure;
 mod fan_out;
@@ -14,6 +15,7 @@ mod options;
 mod postgres;
 mod process;
 mod raw_sqlite;
+mod replay;
 mod report;
 mod rounds;
 mod sample;
@@ -72,11 +74,20 @@ async fn run() -> Result<()> {
     if let Some(database) = database {
         database.remove().await?;
     }
-    println!("{}", report::report(&options, &outcome?));
+    let (series, notes) = outcome?;
+    println!("{}", report::report(&options, &series));
+    for note in notes {
+        println!("- {note}");
+    }
     Ok(())
 }
 
-async fn measure(options: &Options, program: &Path, folder: &Path, database: Option<&Database>) -> Result<Vec<Series>> {
+async fn measure(
+    options: &Options,
+    program: &Path,
+    folder: &Path,
+    database: Option<&Database>,
+) -> Result<(Vec<Series>, Vec<String>)> {
     let url = database.map(Database::url);
     let server = Server::start(program, folder, url.as_deref()).await?;
     let outcome = Bench::new(options, &server, database, folder)?.run().await;

@@ -17,6 +17,9 @@ load: measures the bundled server beside the limits of this machine
   --connections N,…  HTTP connections, each with one request open     (16,64; at most 512)
   --creates N,…      the same for creations                           (16,64,256; at most 512)
   --subscribers N,…  WebSocket subscribers; 0 leaves fan-out away     (200,1000; at most 10000)
+  --rate N           changes a second while the time to their receipt is taken, with as many subscribers as the first
+                     of --subscribers says; 0 leaves it away          (0; at most 1000)
+  --replay N         how many changes are replayed; 0 leaves it away  (0; at most 1000000)
   --large N          compares a short list in N documents and in 10000; 0 leaves it away (0; at most 10000000)
   --postgres URL     on this PostgreSQL, in a database of its own that is dropped at the end; else SQLite
   --server PATH      the bundled server's program                     (examples/server beside this program)
@@ -39,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) creates: Vec<usize>,
     pub(crate) large: u64,
     pub(crate) subscribers: Vec<usize>,
+    pub(crate) rate: u32,
+    pub(crate) replay: u64,
     pub(crate) postgres: Option<String>,
     pub(crate) server: Option<PathBuf>,
     pub(crate) pgbench: Option<PathBuf>,
@@ -55,6 +60,8 @@ impl Default for Options {
             creates: vec![16, 64, 256],
             large: 0,
             subscribers: vec![200, 1000],
+            rate: 0,
+            replay: 0,
             postgres: None,
             server: None,
             pgbench: None,
@@ -90,6 +97,8 @@ impl Options {
             "--requests" => self.requests = within(name, &text, 1, 1_000_000)?,
             "--connections" => self.connections = list(name, &text, 1, 512)?,
             "--creates" => self.creates = list(name, &text, 1, 512)?,
+            "--rate" => self.rate = within(name, &text, 0, 1000)?,
+            "--replay" => self.replay = within(name, &text, 0, 1_000_000)?,
             "--large" => self.large = within(name, &text, 0, 10_000_000)?,
             "--subscribers" => {
                 self.subscribers = list(name, &text, 0, 10_000)?;

@@ -7,15 +7,17 @@ use http::HeaderValue;
 use crate::{
     bare,
     client::Connection,
+    delay,
     documents::{Operation, READ, READ_COLLECTION, SETTINGS, seeded},
     failure::Result,
-    fan_out::{self, Audience, Place, Publisher},
+    fan_out::{self, Audience, OF_ONE_USER, Place, Publisher},
     http_load::HttpLoad,
     large::Large,
     options::Options,
     postgres::Database,
     process::Process,
     raw_sqlite::{self, Transactions},
+    replay,
     sample::Sample,
     series::Series,
     server::Server,
@@ -55,7 +57,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     /// The first measurement that could not be taken.
-    pub(crate) async fn run(&self) -> Result<Vec<Series>> {
+    pub(crate) async fn run(&self) -> Result<(Vec<Series>, Vec<String>)> {
         let token = self.server.sign_in().await?;
         self.seed(&token).await?;
         let sizes = self.sizes(&token).await?;
@@ -98,7 +100,39 @@ impl<'a> Bench<'a> {
                 }
             }
         }
-        Ok(series)
+        Ok((series, self.ways().await?))
+    }
+
+    /// What is no comparison: the time that changes are on their way, and replays.
+    async fn ways(&self) -> Result<Vec<String>> {
+        let (server, options) = (self.server, self.options);
+        let mut notes = Vec::new();
+        if let (Some(subscribers), 1..) = (options.subscribers.first(), options.rate) {
+            for (number, audience) in [Audience::SignedIn, Audience::Each].into_iter().enumerate() {
+                let collection = format!("on-their-way-{number}");
+                server.configure(&collection, audience.settings()).await?;
+                let place = self.place(&collection, audience, *subscribers).await?;
+                let writer = Connection::open(server.address(), Some(server.sign_in().await?)).await?;
+                let pace = (options.rate, options.time);
+                let found = delay::run(&place, (writer, &collection), *subscribers, pace, self.watched()).await?;
+                notes.push(format!("{}: {found}", audience.name()));
+            }
+        }
+        if options.replay > 0 {
+            let token = server.sign_in().await?;
+            notes.extend(replay::run(server, &token, (options.replay, options.rounds), self.watched()).await?);
+        }
+        Ok(notes)
+    }
+
+    async fn place(&self, collection: &str, audience: Audience, subscribers: usize) -> Result<Place> {
+        let place = Place::server(self.server.address(), collection, audience);
+        match audience {
+            Audience::SignedIn => {
+                Ok(place.with_tokens(self.server.sign_in_many(subscribers.div_ceil(OF_ONE_USER)).await?))
+            }
+            _ => Ok(place),
+        }
     }
 
     fn announce(&self, round: usize, series: &Series) {
@@ -194,11 +228,11 @@ impl<'a> Bench<'a> {
         token: &HeaderValue,
     ) -> Result<()> {
         let collection = format!("{}-{round}-{subscribers}", audience.name().replace(' ', "-"));
-        self.server.configure(&collection, Audience::SETTINGS).await?;
+        self.server.configure(&collection, audience.settings()).await?;
         let limits = (self.options.time, self.options.requests);
         let server = async {
             let address = self.server.address();
-            let place = Place::server(address, &collection, audience);
+            let place = self.place(&collection, audience, subscribers).await?;
             let publisher = Publisher::server(address, token, &collection).await?;
             fan_out::run(&place, publisher, subscribers, limits, self.watched()).await
         };
@@ -242,7 +276,7 @@ impl<'a> Bench<'a> {
 
     async fn frame(&self, token: &HeaderValue) -> Result<String> {
         let address = self.server.address();
-        self.server.configure("probed", Audience::SETTINGS).await?;
+        self.server.configure("probed", Audience::Alike.settings()).await?;
         let place = Place::server(address, "probed", Audience::Alike);
         let mut publisher = Publisher::server(address, token, "probed").await?;
         fan_out::frame(&place, &mut publisher).await

@@ -86,6 +86,23 @@ impl Server {
         self.account("/auth/login", EMAIL, 200).await
     }
 
+    /// Access tokens of so many users.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub(crate) async fn sign_in_many(&self, users: usize) -> Result<Vec<String>> {
+        let mut tokens = Vec::new();
+        for user in 0..users {
+            let email = format!("load-{user}@example.test");
+            let answer = match self.account("/auth/login", &email, 200).await {
+                Ok(answer) => answer,
+                Err(_) => self.account("/auth/register", &email, 201).await?,
+            };
+            tokens.push(answer.to_str()?.trim_start_matches("Bearer ").to_owned());
+        }
+        Ok(tokens)
+    }
+
     /// Gives a collection its settings.
     ///
     /// # Errors

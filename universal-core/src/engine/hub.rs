@@ -50,6 +50,18 @@ const ACTIVE: Duration = Duration::from_millis(250);
 /// How often they are looked at without a ring, when it is quiet.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// Tenants whose feeds have grown and are read when their logs have [rested](Log::rests_until), and how far they reach.
+#[derive(Debug, Default)]
+struct Owed(HashMap<TenantId, i64>);
+
+impl Owed {
+    /// When the first of them is to be read.
+    fn due(&self, watched: &[Arc<Log>]) -> Option<Instant> {
+        let logs = watched.iter().filter(|log| self.0.contains_key(log.tenant()));
+        logs.map(|log| log.rests_until().unwrap_or_else(Instant::now)).min()
+    }
+}
+
 /// The hub of one node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hub {
@@ -113,6 +125,7 @@ impl Hub {
         // A time, not a pause: rings that keep coming for one tenant must not put off the look at others,
         // whose changes another node may have numbered.
         let mut next_look = Instant::now();
+        let mut owed = Owed::default();
         loop {
             let watched = shared.watched();
             if watched.is_empty() {
@@ -124,12 +137,17 @@ impl Hub {
                 next_look = Instant::now();
                 continue;
             }
+            let due = owed.due(&watched);
             let (moved, looked) = tokio::select! {
                 () = shared.stop.cancelled() => return,
-                ring = rings.recv() => (shared.rung(ring, &mut rings, &watched).await, false),
+                ring = rings.recv() => (shared.rung(ring, &mut rings, &watched, &mut owed).await, false),
                 // Its changes may have rung while its log was not yet looked after.
-                () = shared.first_subscriber.notified() => (shared.poll(&shared.watched()).await, true),
-                () = tokio::time::sleep_until(next_look) => (shared.poll(&watched).await, true),
+                () = shared.first_subscriber.notified() => (shared.poll(&shared.watched(), &mut owed).await, true),
+                () = tokio::time::sleep_until(next_look) => (shared.poll(&watched, &mut owed).await, true),
+                () = tokio::time::sleep_until(due.unwrap_or(next_look)), if due.is_some() => {
+                    let heads = std::mem::take(&mut owed.0);
+                    (shared.catch_up_all(&watched, &heads, &mut owed).await, false)
+                }
             };
             let moved = moved.unwrap_or_else(|error| {
                 tracing::warn!(error = ?error, "the feed cannot be read at the moment; events come later");
@@ -170,33 +188,36 @@ impl Shared {
         ring: Result<Ring, broadcast::error::RecvError>,
         rings: &mut broadcast::Receiver<Ring>,
         watched: &[Arc<Log>],
+        owed: &mut Owed,
     ) -> Result<bool> {
         let mut rung: HashMap<TenantId, i64> = HashMap::new();
         match ring {
             Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
-            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
+            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched, owed).await,
             Err(broadcast::error::RecvError::Closed) => {
                 // A bus that went away is polled for.
                 tokio::time::sleep(ACTIVE).await;
-                return self.poll(watched).await;
+                return self.poll(watched, owed).await;
             }
         }
         // What rang meanwhile is answered by the same read.
         loop {
             match rings.try_recv() {
                 Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
-                Ok(Ring::Missed) | Err(broadcast::error::TryRecvError::Lagged(_)) => return self.poll(watched).await,
-                Err(_) => return self.catch_up_all(watched, &rung).await,
+                Ok(Ring::Missed) | Err(broadcast::error::TryRecvError::Lagged(_)) => {
+                    return self.poll(watched, owed).await;
+                }
+                Err(_) => return self.catch_up_all(watched, &rung, owed).await,
             }
         }
     }
 
-    async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {
+    async fn poll(&self, watched: &[Arc<Log>], owed: &mut Owed) -> Result<bool> {
         let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
         // Rules first: a change is never judged by rules that are older than it by more than one look.
         let rules = self.look_at_rules(watched, &tenants).await;
         let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
-        let moved = self.catch_up_all(watched, &heads).await;
+        let moved = self.catch_up_all(watched, &heads, owed).await;
         rules.and(moved)
     }
 
@@ -216,16 +237,25 @@ impl Shared {
         all
     }
 
-    /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting.
-    async fn catch_up_all(&self, watched: &[Arc<Log>], heads: &HashMap<TenantId, i64>) -> Result<bool> {
+    /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting; one whose
+    /// readers were woken just now is owed.
+    async fn catch_up_all(
+        &self,
+        watched: &[Arc<Log>],
+        heads: &HashMap<TenantId, i64>,
+        owed: &mut Owed,
+    ) -> Result<bool> {
         let mut all = Ok(false);
         for log in watched {
-            if heads.get(log.tenant()).is_some_and(|head| *head > log.head()) {
-                match (self.catch_up(log, heads.get(log.tenant()).copied().unwrap_or(0)).await, &mut all) {
-                    (Ok(moved), Ok(any)) => *any |= moved,
-                    (Ok(_), Err(_)) => {}
-                    (Err(error), _) => all = Err(error),
-                }
+            let Some(head) = heads.get(log.tenant()).copied().filter(|head| *head > log.head()) else { continue };
+            if log.rests_until().is_some() {
+                owed.0.insert(log.tenant().clone(), head);
+                continue;
+            }
+            match (self.catch_up(log, head).await, &mut all) {
+                (Ok(moved), Ok(any)) => *any |= moved,
+                (Ok(_), Err(_)) => {}
+                (Err(error), _) => all = Err(error),
             }
         }
         all
@@ -275,7 +305,7 @@ impl Hub {
             _ => state.head,
         };
         let start = Start { state: state.clone(), position, lost };
-        Ok((Reader::new(Arc::clone(&shared.feed), log, view, start, shared.stop.clone()), state))
+        Ok((Reader::new(Arc::clone(&shared.feed), log, view, start, &shared.stop), state))
     }
 }
 

@@ -33,15 +33,25 @@ pub(crate) struct Judge(Option<Bound>);
 #[derive(Clone, Debug)]
 struct Bound {
     configured: Arc<Configured>,
+    /// By which the rules are known to be these.
+    stamp: u64,
     class: Arc<Class>,
+    /// Whether time alone decides which documents are seen.
+    mentions_now: bool,
     /// For a watch: on what it depends which documents are seen, in short.
     basis: Option<Arc<str>>,
 }
 
 impl Judge {
-    pub(crate) fn new(view: &View, configured: Arc<Configured>, class: Arc<Class>, key: &ClassKey) -> Self {
+    pub(crate) fn new(
+        view: &View,
+        (configured, stamp): (Arc<Configured>, u64),
+        class: Arc<Class>,
+        key: &ClassKey,
+    ) -> Self {
         let basis = view.watches.then(|| key.digest(view.rules.basis_key.expose_secret()));
-        Self(Some(Bound { configured, class, basis }))
+        let mentions_now = view.mentions_now(&configured);
+        Self(Some(Bound { configured, stamp, class, mentions_now, basis }))
     }
 
     /// For whoever sees everything.
@@ -60,9 +70,14 @@ impl Judge {
         }
     }
 
-    /// Whether it decides by these rules.
-    pub(crate) fn is_by(&self, configured: &Arc<Configured>) -> bool {
-        self.0.as_ref().is_some_and(|bound| Arc::ptr_eq(&bound.configured, configured))
+    /// Whether it decides by the rules with this stamp.
+    pub(crate) fn is_by(&self, stamp: u64) -> bool {
+        self.stamp() == Some(stamp)
+    }
+
+    /// The stamp of its rules; none where everything is seen.
+    pub(crate) fn stamp(&self) -> Option<u64> {
+        self.0.as_ref().map(|bound| bound.stamp)
     }
 
     /// For a watch: on what it depends which documents are seen, in short.
@@ -130,7 +145,7 @@ impl Bound {
         let shown_at =
             |at| change.before.as_ref().is_some_and(|image| self.shows(view, (change, image, at), || entry.before()));
         // What was shown when it began, and would not be today, is still held by who saw it.
-        let saw = shown_at(now) || (view.mentions_now(&self.configured) && shown_at(view.begun));
+        let saw = shown_at(now) || (self.mentions_now && shown_at(view.begun));
         let sees = change.after.as_ref().is_some_and(|image| self.shows(view, (change, image, now), || entry.after()));
         match (change.operation, saw, sees, view.watches) {
             (Operation::Update, true, true, _) | (Operation::Update, false, true, false) => Some(DeliveryKind::Update),

@@ -2,15 +2,20 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, OnceLock, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
 };
 
+use futures_util::task::AtomicWaker;
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::{
     cursor::Cursor,
-    engine::ruling::Rulings,
+    engine::{ruling::Rulings, waiters::Waiters},
     id::TenantId,
     realtime::{
         change::{Change, Image},
@@ -22,6 +27,12 @@ use crate::{
 const MAX_CHANGES: usize = 2048;
 /// How many bytes of documents are kept for them.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// For how long nothing is added after the readers were woken, for each of them: about as long as what they do then
+/// takes. Changes that come faster are handed to each reader together, with one wake-up and one write to its socket.
+const REST: Duration = Duration::from_micros(5);
+/// For how long at most.
+const LONGEST_REST: Duration = Duration::from_millis(50);
 
 /// A change, with its images parsed, and what is said of it made, at most once for all subscribers.
 #[derive(Debug)]
@@ -66,7 +77,7 @@ impl Entry {
     fn bytes(&self) -> usize {
         let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.body.len());
         // With what is parsed and printed of it.
-        3 * (size(&self.change.before) + size(&self.change.after)) + 256
+        3 * size(&self.change.before) + 5 * size(&self.change.after) + 256
     }
 }
 
@@ -80,17 +91,12 @@ fn members(image: &Image) -> Map<String, Value> {
 pub(crate) struct Log {
     tenant: TenantId,
     recent: RwLock<Recent>,
-    tip: watch::Sender<Tip>,
-    rulings: Rulings,
-}
-
-/// What readers wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tip {
     /// The last change that is here.
-    head: i64,
-    /// How often rules have changed.
-    rules: u64,
+    head: AtomicI64,
+    /// Readers who have everything.
+    waiters: Waiters,
+    rests_until: Mutex<Instant>,
+    rulings: Rulings,
 }
 
 #[derive(Debug)]
@@ -114,8 +120,9 @@ pub(crate) enum Found {
 impl Log {
     pub(crate) fn new(tenant: TenantId, head: i64) -> Self {
         let recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
-        let (tip, rulings) = (watch::Sender::new(Tip { head, rules: 0 }), Rulings::new(tenant.clone()));
-        Self { tenant, recent: RwLock::new(recent), tip, rulings }
+        let (waiters, rulings) = (Waiters::default(), Rulings::new(tenant.clone()));
+        let (head, rests_until) = (AtomicI64::new(head), Mutex::new(Instant::now()));
+        Self { tenant, recent: RwLock::new(recent), head, waiters, rests_until, rulings }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -124,12 +131,25 @@ impl Log {
 
     /// The last change that is here.
     pub(crate) fn head(&self) -> i64 {
-        self.tip.borrow().head
+        self.head.load(Ordering::Acquire)
     }
 
-    /// Tells whenever there are more changes, or other rules.
-    pub(crate) fn watch(&self) -> watch::Receiver<Tip> {
-        self.tip.subscribe()
+    /// A place where to wait for more changes, or other rules.
+    pub(crate) fn wait(&self) -> Arc<AtomicWaker> {
+        self.waiters.join()
+    }
+
+    /// Until when more changes shall wait, so that they go out together; nothing where they shall not.
+    pub(crate) fn rests_until(&self) -> Option<Instant> {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(until).filter(|until| *until > Instant::now())
+    }
+
+    /// Wakes the readers, for there are changes.
+    fn tell(&self) {
+        let readers = u32::try_from(self.waiters.wake()).unwrap_or(u32::MAX);
+        let rest = REST.saturating_mul(readers).min(LONGEST_REST);
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
     }
 
     /// The rules of the tenant's collections.
@@ -139,11 +159,15 @@ impl Log {
 
     /// Wakes the readers, because rules have changed.
     pub(crate) fn rules_changed(&self) {
-        self.tip.send_modify(|tip| tip.rules += 1);
+        self.waiters.wake();
     }
 
     /// The changes after `position`, at most `limit`.
     pub(crate) fn after(&self, position: i64, limit: usize) -> Found {
+        // Most look when they have everything.
+        if position >= self.head() {
+            return Found::Nothing;
+        }
         let recent = self.recent.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if position < recent.base {
             return Found::Behind;
@@ -175,7 +199,9 @@ impl Log {
                 recent.base = oldest.change.seq;
             }
         }
-        self.tip.send_if_modified(|tip| std::mem::replace(&mut tip.head, head) != head);
+        if self.head.swap(head, Ordering::AcqRel) != head {
+            self.tell();
+        }
         whole
     }
 
@@ -185,6 +211,40 @@ impl Log {
             let mut recent = self.recent.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             *recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
         }
-        self.tip.send_modify(|tip| tip.head = head);
+        self.head.store(head, Ordering::Release);
+        self.waiters.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Timestamp,
+        id::{CollectionName, DocumentId},
+        realtime::change::Operation,
+    };
+
+    fn change(seq: i64) -> Change {
+        let (collection, id) = (CollectionName::new("c").unwrap(), DocumentId::new("d").unwrap());
+        let at = Timestamp::from_micros(0);
+        Change::new(seq, seq, collection, id, Operation::Create, "r", (None, None), (at, at))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_many_were_woken_changes_wait_a_little_to_go_out_together() {
+        let log = Log::new(TenantId::default_tenant(), 0);
+        assert!(log.append(vec![change(1)]));
+        assert_eq!(log.rests_until(), None, "there is nobody whose work it would be");
+        let readers: Vec<_> = (0..100).map(|_| log.wait()).collect();
+        assert!(log.append(vec![change(2)]));
+        assert_eq!(log.rests_until(), Some(Instant::now() + 100 * REST));
+        tokio::time::advance(100 * REST).await;
+        assert_eq!(log.rests_until(), None);
+        let many: Vec<_> = (0..20_000).map(|_| log.wait()).collect();
+        assert!(log.append(vec![change(3)]));
+        assert_eq!(log.rests_until(), Some(Instant::now() + LONGEST_REST));
+        assert!(matches!(log.after(0, 2), Found::Entries(entries) if entries.len() == 2));
+        drop((readers, many));
     }
 }

@@ -17,5 +17,7 @@ pub(crate) mod ruling;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod upkeep;
 pub(crate) mod view;
+pub(crate) mod waiters;
 pub(crate) mod watch;
+pub(crate) mod work;
 pub mod worker;

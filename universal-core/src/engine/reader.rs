@@ -1,22 +1,24 @@
 //! One subscriber's way through a tenant's feed.
+//!
+//! It is polled, and has everything in itself: what was begun and not finished (a read of the database) stays while
+//! nobody polls. A subscriber that has everything costs a look at two numbers when it is woken.
 
 use std::{
     collections::{HashMap, VecDeque},
-    pin::Pin,
     sync::Arc,
+    task::{Context, Poll, ready},
 };
 
-use async_trait::async_trait;
-use tokio::sync::watch;
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     cursor::Cursor,
     engine::{
         hub::why_lost,
         judge::Judge,
-        log::{Entry, Found, Log, Tip},
+        log::{Entry, Found, Log},
         view::View,
+        work::{News, Work},
     },
     error::{Error, ErrorKind, Result},
     id::{CollectionName, DocumentId},
@@ -27,7 +29,6 @@ use crate::{
         subscription::{Event, Pull, ResyncReason},
     },
 };
-
 /// How many changes a reader takes at once.
 const STEP: usize = 64;
 /// How many bytes of changes wait in a reader, but for one that is larger.
@@ -40,8 +41,8 @@ const PAGE: u32 = 200;
 pub(crate) struct Reader {
     feed: Arc<dyn Feed>,
     log: Arc<Log>,
-    tips: watch::Receiver<Tip>,
-    view: View,
+    news: News,
+    view: Arc<View>,
     judge: Option<Judge>,
     epoch: Arc<str>,
     /// Changes up to here happened before the subscription: a replay, judged by the present too.
@@ -52,9 +53,21 @@ pub(crate) struct Reader {
     lost: Option<ResyncReason>,
     /// For a watch: what its rows were shown on. Nothing is judged by rules that make another.
     basis: Option<Arc<str>>,
-    stop: CancellationToken,
-    /// Resolves with `stop`; kept over many waits, each of which would otherwise queue up for it anew.
-    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// What is asked of the database. Nothing else moves meanwhile.
+    work: Option<Work<Done>>,
+}
+
+/// What came of a question to the database.
+#[derive(Debug)]
+enum Done {
+    /// The rules of today, if they are others.
+    Judge(Option<Judge>),
+    /// The changes that follow.
+    Changes(Vec<Change>),
+    /// They do not follow: how far the feed reaches.
+    Gap(FeedState),
+    /// What was seen of changes up to a place, of those documents that may be seen today.
+    Allowed(VecDeque<Delivery>, i64),
 }
 
 /// What a reader comes upon.
@@ -76,34 +89,32 @@ pub(crate) struct Start {
 }
 
 impl Reader {
-    pub(crate) fn new(feed: Arc<dyn Feed>, log: Arc<Log>, view: View, start: Start, stop: CancellationToken) -> Self {
-        let tips = log.watch();
+    pub(crate) fn new(feed: Arc<dyn Feed>, log: Arc<Log>, view: View, start: Start, stop: &CancellationToken) -> Self {
+        let news = News::new(log.wait(), stop);
         let Start { state: FeedState { epoch, head, .. }, position, lost } = start;
-        let ready = VecDeque::new();
         Self {
             feed,
             log,
-            tips,
-            view,
+            news,
+            view: Arc::new(view),
             judge: None,
             epoch,
             replay_until: head,
             position,
-            ready,
+            ready: VecDeque::new(),
             lost,
             basis: None,
-            stopped: Box::pin(stop.clone().cancelled_owned()),
-            stop,
+            work: None,
         }
     }
 
-    pub(crate) fn view(&self) -> &View {
+    pub(crate) fn view(&self) -> &Arc<View> {
         &self.view
     }
 
-    /// How far the feed reaches now.
-    pub(crate) async fn state(&self) -> Result<FeedState> {
-        self.feed.state(self.log.tenant()).await
+    /// Where to ask how far the feed reaches.
+    pub(crate) fn source(&self) -> (Arc<dyn Feed>, Arc<Log>) {
+        (Arc::clone(&self.feed), Arc::clone(&self.log))
     }
 
     fn at(&self, seq: i64) -> Cursor {
@@ -126,39 +137,102 @@ impl Reader {
         (self.position, self.replay_until) = (state.head, state.head);
         (self.lost, self.basis) = (None, Some(basis));
         self.ready.clear();
+        self.work = None;
     }
 
-    /// Waits for what comes next. Dropping the future loses nothing.
-    pub(crate) async fn advance(&mut self) -> Result<Next> {
+    /// What comes next.
+    pub(crate) fn poll_advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next>> {
+        // Rules that were asked for just now decide, however long the answer took.
+        let mut judged = false;
         loop {
-            if self.stop.is_cancelled() {
-                return Err(Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down"));
+            if let Some(work) = &mut self.work {
+                let done = ready!(work.poll(cx));
+                self.work = None;
+                let done = done?;
+                judged |= matches!(done, Done::Judge(_));
+                self.finish(done)?;
             }
             if let Some(reason) = self.lost.take() {
-                return Ok(Next::Lost(reason));
+                return Poll::Ready(Ok(Next::Lost(reason)));
             }
-            self.tips.mark_unchanged();
-            self.judge_anew().await?;
-            if self.basis.is_some() && self.basis != self.judged_on() {
-                return Ok(Next::OtherBasis);
-            }
-            if let Some(delivery) = self.ready.pop_front() {
-                return Ok(Next::Delivery(delivery));
-            }
-            if self.step().await? {
+            let holds = |judge: &Judge| judged || self.view.holds(judge);
+            if !self.judge.as_ref().is_some_and(holds) {
+                self.not_stopped()?;
+                self.work = Some(self.judging());
                 continue;
             }
-            tokio::select! {
-                () = &mut self.stopped => {}
-                moved = self.tips.changed() => moved.map_err(Error::internal)?,
+            if self.basis.is_some() && self.basis != self.judged_on() {
+                return Poll::Ready(Ok(Next::OtherBasis));
+            }
+            if let Some(delivery) = self.ready.pop_front() {
+                return Poll::Ready(Ok(Next::Delivery(delivery)));
+            }
+            match self.log.after(self.position, STEP) {
+                Found::Entries(entries) => {
+                    let replayed = entries.first().is_some_and(|entry| entry.change.seq <= self.replay_until);
+                    self.take(&entries, replayed)?;
+                }
+                Found::Behind => {
+                    self.not_stopped()?;
+                    self.work = Some(self.reading());
+                }
+                Found::Nothing => {
+                    self.news.register(cx);
+                    self.not_stopped()?;
+                    // It may have come between the look and the registration.
+                    let latest = self.judge.as_ref().is_some_and(|judge| self.view.is_latest(judge));
+                    if latest && self.position >= self.log.head() {
+                        return Poll::Pending;
+                    }
+                    judged &= latest;
+                }
+            }
+        }
+    }
+
+    fn not_stopped(&self) -> Result<()> {
+        match self.news.is_stopped() {
+            true => Err(Error::new(ErrorKind::Unavailable, "shutting-down", "the backend is shutting down")),
+            false => Ok(()),
+        }
+    }
+
+    /// Asks for the rules of today.
+    fn judging(&self) -> Work<Done> {
+        let (view, last) = (Arc::clone(&self.view), self.judge.clone());
+        Work::new(async move { Ok(Done::Judge(view.judge(last).await?)) })
+    }
+
+    /// Reads on where memory does not reach back to.
+    fn reading(&self) -> Work<Done> {
+        let (feed, log, position) = (Arc::clone(&self.feed), Arc::clone(&self.log), self.position);
+        Work::new(async move {
+            let changes = feed.read(log.tenant(), position, PAGE).await?;
+            match changes.first().is_some_and(|change| change.seq == position + 1) {
+                true => Ok(Done::Changes(changes)),
+                false => Ok(Done::Gap(feed.state(log.tenant()).await?)),
+            }
+        })
+    }
+
+    fn finish(&mut self, done: Done) -> Result<()> {
+        match done {
+            Done::Judge(Some(judge)) => self.judge_by(judge),
+            Done::Judge(None) => Ok(()),
+            Done::Changes(changes) => {
+                let entries: Vec<_> = changes.into_iter().map(Entry::new).map(Arc::new).collect();
+                self.take(&entries, true)
+            }
+            Done::Gap(state) => self.lose(&state),
+            Done::Allowed(ready, last) => {
+                (self.ready, self.position) = (ready, last);
+                Ok(())
             }
         }
     }
 
     /// Takes the rules of today. What waits and was judged by others is looked at again.
-    async fn judge_anew(&mut self) -> Result<()> {
-        let judge = self.view.judge(self.judge.as_ref()).await?;
-        let Some(judge) = judge else { return Ok(()) };
+    fn judge_by(&mut self, judge: Judge) -> Result<()> {
         judge.check(&self.view)?;
         if let Some(front) = self.ready.front() {
             self.position = front.cursor().seq() - 1;
@@ -173,79 +247,54 @@ impl Reader {
         self.judge.as_ref().and_then(Judge::basis).cloned()
     }
 
-    /// Takes the next step; answers whether there was one.
-    async fn step(&mut self) -> Result<bool> {
-        match self.log.after(self.position, STEP) {
-            Found::Nothing => Ok(false),
-            Found::Behind => self.step_from_feed().await,
-            Found::Entries(entries) => {
-                let replayed = entries.first().is_some_and(|entry| entry.change.seq <= self.replay_until);
-                self.take(entries, replayed).await
-            }
-        }
-    }
-
-    async fn step_from_feed(&mut self) -> Result<bool> {
-        let changes = self.feed.read(self.log.tenant(), self.position, PAGE).await?;
-        let follows = changes.first().is_some_and(|change| change.seq == self.position + 1);
-        if !follows {
-            let state = self.feed.state(self.log.tenant()).await?;
-            if let Some(reason) = why_lost(&self.at(self.position), &state) {
-                self.epoch = Arc::clone(&state.epoch);
-                self.position = state.head;
-                self.replay_until = state.head;
-                self.lost = Some(reason);
-                return Ok(true);
-            }
+    /// What follows is not there any more; it goes on at the end.
+    fn lose(&mut self, state: &FeedState) -> Result<()> {
+        let Some(reason) = why_lost(&self.at(self.position), state) else {
             return Err(Error::internal(format!("the feed has a gap after {}", self.position)));
-        }
-        self.take(changes.into_iter().map(Entry::new).map(Arc::new).collect(), true).await
+        };
+        self.epoch = Arc::clone(&state.epoch);
+        (self.position, self.replay_until) = (state.head, state.head);
+        self.lost = Some(reason);
+        Ok(())
     }
 
-    /// Judges changes and moves on. Nothing of `self` changes after the last await but for the move itself.
-    async fn take(&mut self, entries: Vec<Arc<Entry>>, replayed: bool) -> Result<bool> {
-        let Some(judge) = self.judge.clone() else { return Ok(true) };
-        let (mut ready, mut bytes, mut last) = (VecDeque::new(), 0, self.position);
-        for entry in &entries {
-            let seen = judge.sees(&self.view, entry, self.at(entry.change.seq))?;
-            bytes += seen.as_ref().map_or(0, Delivery::bytes);
-            if bytes > READY_BYTES && !ready.is_empty() {
+    /// Judges changes, and moves on; of a replay when it is known what the documents are today.
+    fn take(&mut self, entries: &[Arc<Entry>], replayed: bool) -> Result<()> {
+        let Some(judge) = &self.judge else { return Ok(()) };
+        let (mut bytes, mut last) = (0, self.position);
+        let mut seen = std::mem::take(&mut self.ready);
+        for entry in entries {
+            let cursor = Cursor::new(Arc::clone(&self.epoch), entry.change.seq);
+            let delivery = judge.sees(&self.view, entry, cursor)?;
+            bytes += delivery.as_ref().map_or(0, Delivery::bytes);
+            if bytes > READY_BYTES && !seen.is_empty() {
                 break;
             }
             last = entry.change.seq;
-            ready.extend(seen.map(|delivery| (Arc::clone(entry), delivery)));
+            seen.extend(delivery);
         }
-        if replayed {
-            let present = self.present(&ready).await?;
-            let mut allowed = VecDeque::with_capacity(ready.len());
-            for (entry, delivery) in ready {
-                // What carries no data needs no right of today.
-                let change = &entry.change;
-                if !delivery.kind().carries_document()
-                    || judge.may_see(&self.view, &change.id, present.get(&key(change)))?
-                {
-                    allowed.push_back((entry, delivery));
-                }
-            }
-            ready = allowed;
+        match replayed && !seen.is_empty() {
+            true => self.work = Some(self.allowing(judge.clone(), seen, last)),
+            false => (self.ready, self.position) = (seen, last),
         }
-        self.position = last;
-        self.ready = ready.into_iter().map(|(_, delivery)| delivery).collect();
-        Ok(true)
+        Ok(())
     }
 
-    async fn present(
-        &self,
-        seen: &VecDeque<(Arc<Entry>, Delivery)>,
-    ) -> Result<HashMap<(CollectionName, DocumentId), Present>> {
-        let mut keys: Vec<_> = seen.iter().map(|(entry, _)| key(&entry.change)).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        if keys.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let present = self.feed.present(self.log.tenant(), &keys).await?;
-        Ok(keys.into_iter().zip(present).filter_map(|(key, present)| Some((key, present?))).collect())
+    /// Asks what the documents are today: who may not see them now is not told what they were.
+    fn allowing(&self, judge: Judge, seen: VecDeque<Delivery>, last: i64) -> Work<Done> {
+        let (feed, log, view) = (Arc::clone(&self.feed), Arc::clone(&self.log), Arc::clone(&self.view));
+        Work::new(async move {
+            let present = present(&*feed, &log, &seen).await?;
+            let mut allowed = VecDeque::with_capacity(seen.len());
+            for delivery in seen {
+                // What carries no data needs no right of today.
+                let change = delivery.change();
+                if !delivery.kind().carries_document() || judge.may_see(&view, &change.id, present.get(&key(change)))? {
+                    allowed.push_back(delivery);
+                }
+            }
+            Ok(Done::Allowed(allowed, last))
+        })
     }
 
     /// Everything up to here has been handed out.
@@ -257,13 +306,26 @@ impl Reader {
     }
 }
 
-#[async_trait]
+async fn present(
+    feed: &dyn Feed,
+    log: &Log,
+    seen: &VecDeque<Delivery>,
+) -> Result<HashMap<(CollectionName, DocumentId), Present>> {
+    let mut keys: Vec<_> = seen.iter().map(|delivery| key(delivery.change())).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let present = feed.present(log.tenant(), &keys).await?;
+    Ok(keys.into_iter().zip(present).filter_map(|(key, present)| Some((key, present?))).collect())
+}
+
 impl Pull for Reader {
-    async fn next(&mut self) -> Result<Event> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
         loop {
-            match self.advance().await? {
-                Next::Delivery(delivery) => return Ok(Event::Change(delivery)),
-                Next::Lost(reason) => return Ok(Event::Resync { reason, cursor: self.at(self.position) }),
+            match ready!(self.poll_advance(cx))? {
+                Next::Delivery(delivery) => return Poll::Ready(Ok(Event::Change(delivery))),
+                Next::Lost(reason) => {
+                    return Poll::Ready(Ok(Event::Resync { reason, cursor: self.at(self.position) }));
+                }
                 // Only a watch has a basis.
                 Next::OtherBasis => self.basis = None,
             }

@@ -8,7 +8,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,11 @@ pub(crate) struct Ruling {
     tenant: TenantId,
     collection: CollectionName,
     known: RwLock<Option<Known>>,
+    /// How many rules were known so far: tells those that are known now from all before.
+    stamp: AtomicU64,
+    begun: Instant,
+    /// They were true so many milliseconds after `begun`, or later.
+    seen: AtomicU64,
     /// Whether they have changed since the readers were last woken.
     changed: AtomicBool,
     classes: Mutex<HashMap<ClassKey, Weak<Class>>>,
@@ -51,24 +56,45 @@ struct Known {
 
 impl Ruling {
     fn new(tenant: TenantId, collection: CollectionName) -> Self {
-        let (known, changed, classes) = (RwLock::default(), AtomicBool::new(false), Mutex::default());
-        Self { tenant, collection, known, changed, classes }
+        Self {
+            tenant,
+            collection,
+            known: RwLock::default(),
+            stamp: AtomicU64::new(0),
+            begun: Instant::now(),
+            seen: AtomicU64::new(0),
+            changed: AtomicBool::new(false),
+            classes: Mutex::default(),
+        }
     }
 
     fn known(&self) -> Option<Known> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The rules, if somebody has looked at them lately.
-    fn fresh(&self) -> Option<Arc<Configured>> {
+    /// The rules with their stamp, if somebody has looked at them within `good_for`.
+    fn within(&self, good_for: Duration) -> Option<(Arc<Configured>, u64)> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|known| known.seen.elapsed() < GOOD_FOR).map(|known| Arc::clone(&known.configured))
+        let known = known.as_ref().filter(|known| known.seen.elapsed() < good_for)?;
+        Some((Arc::clone(&known.configured), self.stamp.load(Ordering::Acquire)))
+    }
+
+    /// Whether the rules with this stamp are those that are known, however long ago they were looked at.
+    pub(crate) fn is_latest(&self, stamp: u64) -> bool {
+        self.stamp.load(Ordering::Acquire) == stamp
+    }
+
+    /// Whether the rules with this stamp still hold, without a lock: it is asked for every event at every subscriber.
+    pub(crate) fn holds(&self, stamp: u64) -> bool {
+        let age = || self.begun.elapsed().saturating_sub(Duration::from_millis(self.seen.load(Ordering::Acquire)));
+        self.is_latest(stamp) && age() < GOOD_FOR
     }
 
     /// Takes news, unless they are older than what is known: by the version where both have one, else by time.
     fn learn(&self, news: Known) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let Some(before) = known.as_mut() else {
+            self.note(news.seen, true);
             *known = Some(news);
             return;
         };
@@ -79,11 +105,22 @@ impl Ruling {
         if is_older {
             return;
         }
-        if !Arc::ptr_eq(&before.configured, &news.configured) {
+        let others = !Arc::ptr_eq(&before.configured, &news.configured);
+        if others {
             self.changed.store(true, Ordering::Release);
         }
         let seen = before.seen.max(news.seen);
+        self.note(seen, others);
         *before = Known { seen, ..news };
+    }
+
+    /// What is asked without the lock; to be called with it.
+    fn note(&self, seen: Instant, others: bool) {
+        let seen = seen.saturating_duration_since(self.begun).as_millis();
+        if others {
+            self.stamp.fetch_add(1, Ordering::AcqRel);
+        }
+        self.seen.store(u64::try_from(seen).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     /// The rules as they were at most a few seconds ago.
@@ -91,15 +128,24 @@ impl Ruling {
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
     pub(crate) async fn now(&self, configurations: &dyn Configurations) -> Result<Arc<Configured>> {
-        if let Some(configured) = self.fresh() {
-            return Ok(configured);
+        Ok(self.stamped(configurations).await?.0)
+    }
+
+    /// As [`now`](Self::now), with the stamp by which [`holds`](Self::holds) knows them.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Busy` from the database.
+    pub(crate) async fn stamped(&self, configurations: &dyn Configurations) -> Result<(Arc<Configured>, u64)> {
+        if let Some(fresh) = self.within(GOOD_FOR) {
+            return Ok(fresh);
         }
         let asked = Instant::now();
         let configured = configurations.configured(&self.tenant, &self.collection).await?;
         // What is answered may be a second old.
         let seen = asked.checked_sub(Duration::from_secs(1)).unwrap_or(asked);
         self.learn(Known { configured: Arc::clone(&configured), version: None, seen });
-        Ok(configured)
+        // These, or newer ones that somebody has learned meanwhile.
+        Ok(self.within(Duration::MAX).unwrap_or((configured, 0)))
     }
 
     /// The tenant's version of today, and rules that are no older than it.

@@ -92,15 +92,25 @@ impl View {
     ///
     /// # Errors
     /// `Unavailable` and `Busy` from the database.
-    pub(crate) async fn judge(&self, last: Option<&Judge>) -> Result<Option<Judge>> {
+    pub(crate) async fn judge(&self, last: Option<Judge>) -> Result<Option<Judge>> {
         let Some(ruling) = &self.ruling else { return Ok(last.is_none().then(Judge::of_everything)) };
-        let configured = ruling.now(&*self.rules.configurations).await?;
-        if last.is_some_and(|last| last.is_by(&configured)) {
+        let (configured, stamp) = ruling.stamped(&*self.rules.configurations).await?;
+        if last.is_some_and(|last| last.is_by(stamp)) {
             return Ok(None);
         }
         let key = self.key(&configured);
         let class = ruling.class(key.clone());
-        Ok(Some(Judge::new(self, configured, class, &key)))
+        Ok(Some(Judge::new(self, (configured, stamp), class, &key)))
+    }
+
+    /// Whether `judge` decides by the rules of the last few seconds.
+    pub(crate) fn holds(&self, judge: &Judge) -> bool {
+        self.ruling.as_ref().is_none_or(|ruling| judge.stamp().is_some_and(|stamp| ruling.holds(stamp)))
+    }
+
+    /// Whether no other rules are known than those by which `judge` decides.
+    pub(crate) fn is_latest(&self, judge: &Judge) -> bool {
+        self.ruling.as_ref().is_none_or(|ruling| judge.stamp().is_some_and(|stamp| ruling.is_latest(stamp)))
     }
 
     /// For a watch: the version of the tenant's settings, and what they show documents on.

@@ -3,10 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
@@ -15,7 +15,8 @@ use crate::{
     cursor::Cursor,
     engine::{
         reader::{Next, Reader},
-        rows,
+        rows::{self, Page},
+        work::Work,
     },
     error::{Error, ErrorKind, Result},
     id::DocumentId,
@@ -42,6 +43,19 @@ pub(crate) struct Watcher {
     collections: Arc<dyn Collections>,
     state: State,
     shown: Shown,
+    /// What is asked of the database.
+    work: Option<Work<Done>>,
+}
+
+/// What came of a question to the database.
+#[derive(Debug)]
+enum Done {
+    /// The place to begin at, the version of the tenant's settings and what they show documents on.
+    Begun { state: FeedState, version: i64, basis: Arc<str> },
+    /// Whether the rows that wait still stand on today's rules.
+    Stand(bool),
+    /// The next rows, and whether all were read by the same rules.
+    Rows(Page, bool),
 }
 
 /// What is to be done next.
@@ -73,7 +87,7 @@ struct Rows {
 impl Watcher {
     /// A watch that follows the changes after the reader's position.
     pub(crate) fn resumed(reader: Reader, collections: Arc<dyn Collections>) -> Self {
-        Self { reader, collections, state: State::Follow, shown: Shown::default() }
+        Self { reader, collections, state: State::Follow, shown: Shown::default(), work: None }
     }
 
     /// A watch that begins with the rows.
@@ -81,31 +95,64 @@ impl Watcher {
         Self { state: State::Begin, ..Self::resumed(reader, collections) }
     }
 
-    /// Takes the place in the feed before any row is read: every change after it will come.
-    async fn begin(&mut self) -> Result<()> {
-        self.reader.view().check().await?;
-        let (version, basis) = self.reader.view().basis().await?;
-        let state: FeedState = self.reader.state().await?;
+    /// Asks for the place in the feed before any row is read: every change after it will come.
+    fn beginning(&self) -> Work<Done> {
+        let (view, (feed, log)) = (Arc::clone(self.reader.view()), self.reader.source());
+        Work::new(async move {
+            view.check().await?;
+            let (version, basis) = view.basis().await?;
+            let state = feed.state(log.tenant()).await?;
+            Ok(Done::Begun { state, version, basis })
+        })
+    }
+
+    fn begin(&mut self, state: &FeedState, version: i64, basis: Arc<str>) {
         let cursor = state.cursor();
-        self.reader.restart(&state, Arc::clone(&basis));
+        self.reader.restart(state, Arc::clone(&basis));
         self.shown = Shown::default();
         let begun = self.reader.view().rules.clock.now();
         let (queue, next) = (VecDeque::new(), None);
         self.state = State::Rows(Rows { cursor, version, begun, basis, queue, next, is_read: false, handed_out: 0 });
-        Ok(())
     }
 
-    /// Reads the next page if none is there; answers whether the rows still stand on today's rules.
-    async fn fill(&mut self) -> Result<bool> {
-        let State::Rows(rows) = &self.state else { return Ok(true) };
+    /// Reads the next page if none is there, and looks whether the rows still stand on today's rules.
+    fn filling(&self, rows: &Rows) -> Work<Done> {
+        let view = Arc::clone(self.reader.view());
         if rows.is_read || !rows.queue.is_empty() {
             // What waits was read by rules that may have been taken back since.
-            return Ok(self.reader.view().basis_of_now().await? == rows.basis);
+            let basis = Arc::clone(&rows.basis);
+            return Work::new(async move { Ok(Done::Stand(view.basis_of_now().await? == basis)) });
         }
-        let page = rows::read(&*self.collections, self.reader.view(), rows.next.clone()).await?;
-        // It is looked at after the last row too: all rows were read by the same rules.
-        let holds = self.reader.view().basis().await?.0 == rows.version;
-        let State::Rows(rows) = &mut self.state else { return Ok(true) };
+        let (collections, next, version) = (Arc::clone(&self.collections), rows.next.clone(), rows.version);
+        Work::new(async move {
+            let page = rows::read(&*collections, &view, next).await?;
+            // It is looked at after the last row too: all rows were read by the same rules.
+            let holds = view.basis().await?.0 == version;
+            Ok(Done::Rows(page, holds))
+        })
+    }
+
+    /// Answers whether there are rows to hand out.
+    fn finish(&mut self, done: Done) -> Result<bool> {
+        let holds = match done {
+            Done::Begun { state, version, basis } => {
+                self.begin(&state, version, basis);
+                return Ok(false);
+            }
+            Done::Stand(holds) => holds,
+            Done::Rows(page, holds) => {
+                self.queue(page)?;
+                holds
+            }
+        };
+        if !holds {
+            self.state = State::Begin;
+        }
+        Ok(holds)
+    }
+
+    fn queue(&mut self, page: Page) -> Result<()> {
+        let State::Rows(rows) = &mut self.state else { return Ok(()) };
         if rows.handed_out + page.rows.len() > MAX_ROWS {
             let message = format!("a watch holds {MAX_ROWS} documents at most when it begins; narrow it with a filter");
             return Err(Error::new(ErrorKind::TooLarge, "watch-too-large", message).with_field("filter"));
@@ -113,7 +160,7 @@ impl Watcher {
         rows.queue.extend(page.rows);
         rows.is_read = page.next.is_none();
         rows.next = page.next;
-        Ok(holds)
+        Ok(())
     }
 
     /// Takes some rows out of the queue.
@@ -141,24 +188,25 @@ impl Watcher {
     }
 }
 
-#[async_trait]
 impl Pull for Watcher {
-    async fn next(&mut self) -> Result<Event> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
         loop {
+            if let Some(work) = &mut self.work {
+                let done = ready!(work.poll(cx));
+                self.work = None;
+                if self.finish(done?)?
+                    && let Some(page) = self.hand_out()
+                {
+                    return Poll::Ready(Ok(Event::Snapshot(page)));
+                }
+            }
             match &self.state {
-                State::Begin => self.begin().await?,
-                State::Rows(_) => match self.fill().await? {
-                    true => {
-                        if let Some(page) = self.hand_out() {
-                            return Ok(Event::Snapshot(page));
-                        }
-                    }
-                    false => self.state = State::Begin,
-                },
-                State::Follow => match self.reader.advance().await? {
+                State::Begin => self.work = Some(self.beginning()),
+                State::Rows(rows) => self.work = Some(self.filling(rows)),
+                State::Follow => match ready!(self.reader.poll_advance(cx))? {
                     Next::Delivery(delivery) => {
                         if !self.shown.shows(&delivery) {
-                            return Ok(Event::Change(delivery));
+                            return Poll::Ready(Ok(Event::Change(delivery)));
                         }
                     }
                     Next::Lost(_) | Next::OtherBasis => self.state = State::Begin,

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
+
 use crate::{
     cursor::Cursor,
     error::{Error, Result},
@@ -45,6 +47,9 @@ impl DeliveryKind {
     }
 }
 
+/// For how many references the frame of a delivery is kept.
+const REFERENCES: usize = 2;
+
 /// A change as one subscriber may see it. Cheap to clone; clones share what was printed of it.
 #[derive(Clone, Debug)]
 pub struct Delivery(Arc<Inner>);
@@ -57,13 +62,16 @@ struct Inner {
     /// What the subscriber sees in place of the change's own body, if something of it is hidden.
     body: Option<Arc<str>>,
     printed: OnceLock<String>,
+    /// The whole frame for those who call their subscription this; most call it the same.
+    framed: [OnceLock<(Box<str>, Bytes)>; REFERENCES],
 }
 
 impl Delivery {
     /// For implementations: `change` as `kind`, with `body` in place of the change's own members if it is given.
     #[must_use]
     pub fn new(cursor: Cursor, kind: DeliveryKind, change: Arc<Change>, body: Option<Arc<str>>) -> Self {
-        Self(Arc::new(Inner { cursor, kind, change, body, printed: OnceLock::new() }))
+        let (printed, framed) = Default::default();
+        Self(Arc::new(Inner { cursor, kind, change, body, printed, framed }))
     }
 
     /// The members that the subscriber sees.
@@ -76,7 +84,9 @@ impl Delivery {
     pub(crate) fn bytes(&self) -> usize {
         let image = |image: &Option<crate::realtime::change::Image>| image.as_ref().map_or(0, |image| image.body.len());
         let shown = self.0.body.as_ref().map_or(0, |body| body.len());
-        256 + image(&self.0.change.before) + 2 * image(&self.0.change.after) + 2 * shown
+        // The print, and the frames that are kept of it.
+        let printed = 1 + REFERENCES;
+        256 + image(&self.0.change.before) + (1 + printed) * image(&self.0.change.after) + (1 + printed) * shown
     }
 
     pub(crate) fn change(&self) -> &Change {
@@ -117,6 +127,24 @@ impl Delivery {
     /// change. `print` must depend on the delivery alone, and be the same for all transports of a process.
     pub fn print_once(&self, print: impl FnOnce(&Self) -> String) -> &str {
         self.0.printed.get_or_init(|| print(self))
+    }
+
+    /// The delivery as a transport frames it for a subscription of this name: made by the first that asks, and kept for
+    /// the first few names. `frame` must depend on both alone, and be the same for all transports of a process.
+    pub fn frame_once(&self, reference: &str, frame: impl FnOnce(&Self) -> String) -> Bytes {
+        for kept in &self.0.framed {
+            match kept.get() {
+                Some((name, frame)) if **name == *reference => return frame.clone(),
+                Some(_) => {}
+                None => {
+                    let made = Bytes::from(frame(self));
+                    // Another may have been quicker; its frame may have another name.
+                    let _ = kept.set((reference.into(), made.clone()));
+                    return made;
+                }
+            }
+        }
+        Bytes::from(frame(self))
     }
 
     /// Writes the document as a read answers it, or nothing where the subscriber sees only the id.

@@ -1,8 +1,11 @@
 //! One reader's way through the feed.
 
-use std::{fmt, sync::Arc};
-
-use async_trait::async_trait;
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use crate::{
     cursor::Cursor,
@@ -52,10 +55,10 @@ pub enum Event {
 }
 
 /// For implementations: the way through the feed.
-#[async_trait]
 pub trait Pull: Send + fmt::Debug {
-    /// The next event. Dropping the future loses nothing.
-    async fn next(&mut self) -> Result<Event>;
+    /// The next event. While there is none, the task of the last call is woken when it is worth asking again. Nothing is
+    /// lost if it never asks.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>>;
     /// Everything up to this place has been looked at.
     fn cursor(&self) -> Cursor;
     /// Whether a reader that knows all that was handed out can go on from [`cursor`](Self::cursor): not while the rows
@@ -125,6 +128,15 @@ impl Subscription {
     /// # Errors
     /// `Unavailable` and `Busy` from the database: the subscription stands, call again.
     pub async fn next(&mut self) -> Result<Event> {
-        self.pull.next().await
+        poll_fn(|cx| self.pull.poll_next(cx)).await
+    }
+
+    /// As [`next`](Self::next), for a task that waits for several things at once. A read of the database that has begun
+    /// goes on only while it is polled.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Event>> {
+        self.pull.poll_next(cx)
     }
 }

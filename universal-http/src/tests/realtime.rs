@@ -90,6 +90,34 @@ async fn changes_come_and_can_be_resumed() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up_and_its_place_is_free() {
+    let mut limits = Limits::default().with_connections_per_user(1);
+    limits.reading = Duration::from_millis(100);
+    let on = Fixture::with(limits).await;
+    let mut slow = listen(&on, "collection=todos", None).await;
+    for n in 0..4 {
+        on.json("PUT", "/db/todos/a", &format!("{{\"n\":{n}}}")).await;
+    }
+    // Nobody looks at the stream meanwhile.
+    let again = async {
+        let request = || on.request("GET", "/realtime/sse?collection=todos").body(Full::<Bytes>::default()).unwrap();
+        while on.open(request()).await.status() != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), again).await.expect("its place becomes free");
+    let broken = async {
+        while let Some(frame) = slow.body.frame().await {
+            if frame.is_err() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(broken.await, "it breaks off, so that a client comes back");
+}
+
+#[tokio::test]
 async fn a_session_s_end_ends_the_stream() {
     let on = Fixture::with(Limits::default().with_token_check(Duration::from_millis(100))).await;
     let mut events = listen(&on, "collection=todos", None).await;

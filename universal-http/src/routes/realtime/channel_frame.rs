@@ -13,35 +13,35 @@ use universal_core::{
 pub(super) enum ChannelFrame {
     /// It is there, and so are these.
     Joined {
-        reference: String,
+        reference: Arc<str>,
         channel: ChannelName,
         key: Arc<str>,
         members: Arc<[Member]>,
     },
     /// Everybody who is there, anew.
     Sync {
-        reference: String,
+        reference: Arc<str>,
         members: Arc<[Member]>,
     },
     /// Who came, went or changed.
     Presence {
-        reference: String,
+        reference: Arc<str>,
         change: Arc<PresenceChange>,
     },
     Message {
-        reference: String,
+        reference: Arc<str>,
         message: Arc<Message>,
     },
     /// Messages were lost.
     Lagged {
-        reference: String,
+        reference: Arc<str>,
         missed: u64,
     },
 }
 
 impl ChannelFrame {
     /// What a client is told of an event, if it is one of this version.
-    pub(super) fn of(reference: String, event: ChannelEvent) -> Option<Self> {
+    pub(super) fn of(reference: Arc<str>, event: ChannelEvent) -> Option<Self> {
         Some(match event {
             ChannelEvent::Sync(members) => Self::Sync { reference, members },
             ChannelEvent::Presence(change) => Self::Presence { reference, change },

@@ -1,12 +1,14 @@
 //! The channels that one connection has joined, waited for together.
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
-
-use futures_core::Stream;
-use futures_util::{
-    StreamExt as _,
-    stream::{AbortHandle, SelectAll, abortable, unfold},
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
 };
+
 use serde_json::Value;
 use universal_core::{
     caller::Caller,
@@ -15,7 +17,11 @@ use universal_core::{
     realtime::{Budget, ChannelEvent, Channels, EventName, Join, Joined, Payload, Speaker},
 };
 
-use super::{channel_frame::ChannelFrame, frame::ServerFrame};
+use super::{
+    channel_frame::ChannelFrame,
+    frame::ServerFrame,
+    row::{Row, Source},
+};
 
 /// The pause before the rules are asked again after the database could not be reached.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -23,35 +29,52 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// The code with which channels end when their backend stops.
 const SHUTTING_DOWN: &str = "shutting-down";
 
-type Items = Pin<Box<dyn Stream<Item = (String, Result<ChannelEvent>)> + Send>>;
+/// The next event, and the ear that heard it.
+type Hearing = Pin<Box<dyn Future<Output = (Joined, Result<ChannelEvent>)> + Send>>;
 
 /// One channel.
 struct Seat {
     channel: ChannelName,
     speaker: Speaker,
-    abort: AbortHandle,
+    hearing: Hearing,
+}
+
+impl Seat {
+    fn new(joined: Joined) -> Self {
+        Self { channel: joined.channel().clone(), speaker: joined.speaker(), hearing: hear(joined) }
+    }
+}
+
+fn hear(mut joined: Joined) -> Hearing {
+    Box::pin(async move {
+        let event = joined.next().await;
+        (joined, event)
+    })
+}
+
+impl Source for Seat {
+    type Item = Result<ChannelEvent>;
+
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Result<ChannelEvent>> {
+        let (joined, event) = ready!(self.hearing.as_mut().poll(cx));
+        self.hearing = hear(joined);
+        Poll::Ready(event)
+    }
 }
 
 /// All of one connection.
 pub(super) struct Seats {
     service: Option<Arc<dyn Channels>>,
-    taken: HashMap<String, Seat>,
-    items: SelectAll<Items>,
+    taken: Row<Seat>,
     /// Those that shall go on as the caller whom the connection has become.
-    renewing: Vec<String>,
+    renewing: Vec<Arc<str>>,
     /// What waits on all of them together.
     budget: Budget,
 }
 
 impl Seats {
     pub(super) fn new(service: Option<Arc<dyn Channels>>) -> Self {
-        Self {
-            service,
-            taken: HashMap::new(),
-            items: SelectAll::new(),
-            renewing: Vec::new(),
-            budget: Budget::default(),
-        }
+        Self { service, taken: Row::default(), renewing: Vec::new(), budget: Budget::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -59,7 +82,7 @@ impl Seats {
     }
 
     pub(super) fn contains(&self, reference: &str) -> bool {
-        self.taken.contains_key(reference)
+        self.taken.get(reference).is_some()
     }
 
     /// Joins a channel; the answer names who is there.
@@ -69,14 +92,14 @@ impl Seats {
     pub(super) async fn join(
         &mut self,
         caller: &Caller,
-        reference: &str,
+        reference: Arc<str>,
         (channel, presence, echo): (&str, Option<&Value>, bool),
     ) -> Result<ServerFrame> {
         let Some(service) = &self.service else {
             return Err(Error::not_found("no-channels", "this server has no channels"));
         };
         let channel = ChannelName::new(channel)?;
-        if self.taken.values().any(|seat| seat.channel == channel) {
+        if self.taken.iter().any(|(_, seat)| seat.channel == channel) {
             let message = "this connection has joined the channel already, under another `ref`";
             return Err(Error::new(ErrorKind::Conflict, "already-joined", message));
         }
@@ -93,34 +116,14 @@ impl Seats {
             other => return Err(Error::internal(format!("{other:?} came before the members"))),
         };
         let (channel, key) = (joined.channel().clone(), Arc::clone(joined.key()));
-        let reference = reference.to_owned();
-        self.take(reference.clone(), joined);
+        self.taken.insert(Arc::clone(&reference), Seat::new(joined));
         Ok(ServerFrame::Channel(ChannelFrame::Joined { reference, channel, key, members }))
-    }
-
-    fn take(&mut self, reference: String, joined: Joined) {
-        let (channel, speaker) = (joined.channel().clone(), joined.speaker());
-        let name = reference.clone();
-        let items = unfold(Some(joined), move |joined| {
-            let name = name.clone();
-            async move {
-                let mut joined = joined?;
-                let event = joined.next().await;
-                let goes_on = event.is_ok().then_some(joined);
-                Some(((name, event), goes_on))
-            }
-        });
-        let (items, abort) = abortable(items);
-        self.items.push(Box::pin(items));
-        self.taken.insert(reference, Seat { channel, speaker, abort });
     }
 
     /// Answers whether it had joined.
     pub(super) fn leave(&mut self, reference: &str) -> bool {
         let Some(seat) = self.taken.remove(reference) else { return false };
-        // At once, not when the stream is looked at next.
         seat.speaker.leave();
-        seat.abort.abort();
         true
     }
 
@@ -152,7 +155,7 @@ impl Seats {
 
     /// All shall go on as another caller: [`renew`](Self::renew).
     pub(super) fn caller_changed(&mut self) {
-        self.renewing = self.taken.keys().cloned().collect();
+        self.renewing = self.taken.iter().map(|(reference, _)| Arc::clone(reference)).collect();
     }
 
     pub(super) fn is_renewing(&self) -> bool {
@@ -177,27 +180,23 @@ impl Seats {
         }
     }
 
-    /// The next thing to tell the client; waits for ever without channels. Dropping the future loses nothing.
+    /// The next thing to tell the client.
     ///
     /// # Errors
     /// What ended the backend below: the connection is over.
-    pub(super) async fn next(&mut self) -> Result<ServerFrame> {
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<ServerFrame>> {
         loop {
-            let Some((reference, event)) = self.items.next().await else { return std::future::pending().await };
-            // What one that was left had ready is for nobody.
-            if !self.taken.contains_key(&reference) {
-                continue;
-            }
+            let (reference, _, event) = ready!(self.taken.poll_next(cx));
             match event {
                 Ok(event) => {
                     if let Some(frame) = ChannelFrame::of(reference, event) {
-                        return Ok(ServerFrame::Channel(frame));
+                        return Poll::Ready(Ok(ServerFrame::Channel(frame)));
                     }
                 }
-                Err(error) if error.code() == SHUTTING_DOWN => return Err(error),
+                Err(error) if error.code() == SHUTTING_DOWN => return Poll::Ready(Err(error)),
                 Err(error) => {
                     self.taken.remove(&reference);
-                    return Ok(ServerFrame::error(Some(reference), &error));
+                    return Poll::Ready(Ok(ServerFrame::error(Some(reference), &error)));
                 }
             }
         }

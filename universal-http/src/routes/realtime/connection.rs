@@ -4,7 +4,14 @@
     expect(dead_code, reason = "only a socket speaks in frames")
 )]
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Waiting, Poll},
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep};
@@ -18,6 +25,7 @@ use universal_core::{
 use super::{
     channels::Seats,
     frame::{ClientFrame, ServerFrame},
+    rare::Rare,
     subscriptions::Subscriptions,
     wanted::Wanted,
 };
@@ -27,6 +35,8 @@ use crate::{
 
 /// The pause before a subscription is opened again after the database could not be reached.
 const PAUSE: Duration = Duration::from_millis(500);
+/// After how many frames in a row it is looked whether anything else is due.
+const FRAMES: u32 = 64;
 
 /// Why a connection is over.
 #[derive(Debug)]
@@ -37,6 +47,16 @@ pub(super) enum End {
     TooMany(Error),
     /// The server stops.
     Stopping,
+}
+
+/// What a connection waits for.
+enum Happening {
+    Frame(Result<ServerFrame>),
+    /// It is its turn to close.
+    Over,
+    /// The token is verified again.
+    Check,
+    Heartbeat,
 }
 
 /// One client.
@@ -50,8 +70,12 @@ pub(super) struct Connection {
     heartbeat: Interval,
     subscriptions: Subscriptions,
     /// Subscriptions that wait to be opened again, with other rights.
-    reopening: Vec<(String, Wanted)>,
+    reopening: Vec<(Arc<str>, Wanted)>,
     seats: Seats,
+    /// How many frames have been handed out since it was looked what else is due.
+    frames: u32,
+    /// Everything below, and the timers above.
+    rare: Rare,
     /// Resolves when the server stops.
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Its turn to close, once the server stops.
@@ -81,9 +105,11 @@ impl Connection {
             token: cx.token().cloned(),
             check: Box::pin(sleep(limits.token_check)),
             heartbeat,
-            subscriptions: Subscriptions::new(limits.heartbeat),
+            subscriptions: Subscriptions::default(),
             reopening: Vec::new(),
             seats: Seats::new(state.channels.clone()),
+            frames: 0,
+            rare: Rare::new(),
             stopping: Box::pin(state.closing.clone().cancelled_owned()),
             close: None,
             is_stream: transport == "sse",
@@ -102,19 +128,19 @@ impl Connection {
     ///
     /// # Errors
     /// What the service refuses, and `Conflict` or `RateLimited` of this connection's own.
-    pub(super) async fn subscribe(&mut self, reference: String, wanted: Wanted) -> Result<ServerFrame> {
+    pub(super) async fn subscribe(&mut self, reference: Arc<str>, wanted: Wanted) -> Result<ServerFrame> {
         self.has_room(&reference)?;
         let subscription = wanted.open(&*self.service, &self.caller).await?;
         let (cursor, recovered) = (subscription.start().clone(), subscription.recovered());
         let from = recovered.then(|| subscription.cursor());
         let basis = subscription.basis().cloned();
-        self.subscriptions.add(reference.clone(), wanted, subscription);
+        self.subscriptions.add(Arc::clone(&reference), wanted, subscription);
         Ok(ServerFrame::Subscribed { reference, cursor, from, recovered, basis })
     }
 
     /// Whether there is room for another subscription or channel of this name.
     fn has_room(&self, reference: &str) -> Result<()> {
-        let reopens = || self.reopening.iter().any(|(other, _)| *other == reference);
+        let reopens = || self.reopening.iter().any(|(other, _)| **other == *reference);
         if self.subscriptions.contains(reference) || self.seats.contains(reference) || reopens() {
             return Err(Error::new(ErrorKind::Conflict, "ref-in-use", "this `ref` is in use; unsubscribe it first"));
         }
@@ -148,39 +174,41 @@ impl Connection {
                     false => {
                         let error =
                             Error::not_found("unknown-ref", "there is no subscription or channel with this `ref`");
-                        Some(ServerFrame::error(Some(reference), &error))
+                        Some(ServerFrame::error(Some(reference.into()), &error))
                     }
                 })
             }
             ClientFrame::Subscribe { reference, collection, id, filter, since } => {
                 let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
-                Ok(Some(self.answer(reference, wanted).await))
+                Ok(Some(self.answer(reference.into(), wanted).await))
             }
             ClientFrame::Watch { reference, collection, id, filter, since, basis } => {
                 let wanted = Wanted::parse(&collection, id.as_deref(), filter.as_deref(), since.as_deref());
-                Ok(Some(self.answer(reference, wanted.map(|wanted| wanted.watched(basis.as_deref()))).await))
+                Ok(Some(self.answer(reference.into(), wanted.map(|wanted| wanted.watched(basis.as_deref()))).await))
             }
             ClientFrame::Join { reference, channel, presence, echo } => {
+                let reference: Arc<str> = reference.into();
+                let wanted = (&*channel, presence.as_ref(), echo);
                 let joined = match self.has_room(&reference) {
-                    Ok(()) => self.seats.join(&self.caller, &reference, (&channel, presence.as_ref(), echo)).await,
+                    Ok(()) => self.seats.join(&self.caller, Arc::clone(&reference), wanted).await,
                     Err(error) => Err(error),
                 };
                 Ok(Some(joined.unwrap_or_else(|error| failed(reference, &error))))
             }
             ClientFrame::Broadcast { reference, event, payload } => {
                 let sent = self.seats.send(&reference, &event, &payload).await;
-                Ok(sent.err().map(|error| failed(reference, &error)))
+                Ok(sent.err().map(|error| failed(reference.into(), &error)))
             }
             ClientFrame::Presence { reference, state } => {
                 let said = self.seats.set_presence(&reference, state.as_ref()).await;
-                Ok(said.err().map(|error| failed(reference, &error)))
+                Ok(said.err().map(|error| failed(reference.into(), &error)))
             }
         }
     }
 
-    async fn answer(&mut self, reference: String, wanted: Result<Wanted>) -> ServerFrame {
+    async fn answer(&mut self, reference: Arc<str>, wanted: Result<Wanted>) -> ServerFrame {
         let answer = match wanted {
-            Ok(wanted) => self.subscribe(reference.clone(), wanted).await,
+            Ok(wanted) => self.subscribe(Arc::clone(&reference), wanted).await,
             Err(error) => Err(error),
         };
         answer.unwrap_or_else(|error| failed(reference, &error))
@@ -206,16 +234,11 @@ impl Connection {
                     () = self.seats.renew(&self.caller) => {}
                 }
             }
-            let checks = self.token.is_some();
-            tokio::select! {
-                biased;
-                () = &mut self.stopping, if self.close.is_none() => {
-                    self.close = Some(Box::pin(sleep(self.state.connections.turn())));
-                }
-                () = turn(self.close.as_mut()) => return Err(End::Stopping),
-                () = &mut self.check, if checks => {}
-                frame = either(&mut self.subscriptions, &mut self.seats) => return frame.map_err(|_| End::Stopping),
-                _ = self.heartbeat.tick() => {
+            match poll_fn(|cx| self.poll_happening(cx)).await {
+                Happening::Frame(frame) => return frame.map_err(|_| End::Stopping),
+                Happening::Over => return Err(End::Stopping),
+                Happening::Check => {}
+                Happening::Heartbeat => {
                     if let Some(place) = self.farewell() {
                         return Ok(place);
                     }
@@ -225,6 +248,69 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// What is ready now, or nothing; the task is woken for what comes later.
+    ///
+    /// # Errors
+    /// When the connection must end.
+    pub(super) async fn ready(&mut self) -> Result<Option<ServerFrame>, End> {
+        let checks = self.token.is_some() && self.check.deadline() <= Instant::now();
+        if checks || !self.reopening.is_empty() || self.seats.is_renewing() {
+            // That takes a moment.
+            return Ok(None);
+        }
+        match poll_fn(|cx| Poll::Ready(self.poll_frame(cx))).await {
+            Poll::Ready(frame) => frame.map(Some).map_err(|_| End::Stopping),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// Frames first, for they come often. After many of them the rest has its turn.
+    fn poll_happening(&mut self, cx: &mut Waiting<'_>) -> Poll<Happening> {
+        let many = self.frames >= FRAMES;
+        if !many && let Poll::Ready(frame) = self.poll_frame(cx) {
+            return Poll::Ready(Happening::Frame(frame));
+        }
+        self.frames = 0;
+        let rare = &mut (&mut self.stopping, &mut self.close, &mut self.check, &mut self.heartbeat);
+        let (connections, checks) = (&self.state.connections, self.token.is_some());
+        let happening = self.rare.poll(cx, |cx| {
+            let (stopping, close, check, heartbeat) = rare;
+            if close.is_none() && stopping.as_mut().poll(cx).is_ready() {
+                **close = Some(Box::pin(sleep(connections.turn())));
+            }
+            if let Some(close) = close
+                && close.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Happening::Over);
+            }
+            if checks && check.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Happening::Check);
+            }
+            heartbeat.poll_tick(cx).map(|_| Happening::Heartbeat)
+        });
+        match happening {
+            Poll::Ready(happening) => Poll::Ready(happening),
+            Poll::Pending if many => self.poll_frame(cx).map(Happening::Frame),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// What happens next in a document or in a channel; neither keeps the other waiting.
+    fn poll_frame(&mut self, cx: &mut Waiting<'_>) -> Poll<Result<ServerFrame>> {
+        let (subscriptions, seats) = (&mut self.subscriptions, &mut self.seats);
+        let mut frame = Poll::Pending;
+        for turn in 0..2 {
+            if frame.is_pending() {
+                frame = match (self.frames + turn).is_multiple_of(2) {
+                    true => subscriptions.poll_next(cx),
+                    false => seats.poll_next(cx),
+                };
+            }
+        }
+        self.frames += u32::from(frame.is_ready());
+        frame
     }
 
     /// Where the client can go on elsewhere; nothing while a subscription waits to be opened again.
@@ -237,7 +323,7 @@ impl Connection {
 
     fn remove(&mut self, reference: &str) -> bool {
         let waiting = self.reopening.len();
-        self.reopening.retain(|(other, _)| other != reference);
+        self.reopening.retain(|(other, _)| **other != *reference);
         self.subscriptions.remove(reference) || self.reopening.len() < waiting || self.seats.leave(reference)
     }
 
@@ -246,7 +332,7 @@ impl Connection {
         let caller = verify(&self.state, token.expose_secret()).await.map_err(End::Unauthenticated)?;
         self.become_caller(caller).await?;
         self.token = Some(token);
-        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
+        self.check_later();
         Ok(())
     }
 
@@ -259,8 +345,13 @@ impl Connection {
             Err(error) if error.is_retryable() => {}
             Err(error) => return Err(End::Unauthenticated(error)),
         }
-        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
+        self.check_later();
         Ok(())
+    }
+
+    fn check_later(&mut self) {
+        self.check.as_mut().reset(Instant::now() + self.state.limits.token_check);
+        self.rare.changed();
     }
 
     async fn become_caller(&mut self, caller: Caller) -> Result<(), End> {
@@ -306,28 +397,12 @@ impl Connection {
     }
 }
 
-/// What happens next in a document or in a channel; neither keeps the other waiting.
-async fn either(subscriptions: &mut Subscriptions, seats: &mut Seats) -> Result<ServerFrame> {
-    tokio::select! {
-        frame = subscriptions.next() => frame,
-        frame = seats.next() => frame,
-    }
-}
-
 /// What the client is told of something that it asked for.
-fn failed(reference: String, error: &Error) -> ServerFrame {
+fn failed(reference: Arc<str>, error: &Error) -> ServerFrame {
     if error.kind() == ErrorKind::Internal {
         tracing::error!(code = error.code(), error = ?error, "a frame could not be answered");
     }
     ServerFrame::error(Some(reference), error)
-}
-
-/// Waits for the turn to close, for ever while there is none.
-async fn turn(close: Option<&mut Pin<Box<Sleep>>>) {
-    match close {
-        Some(close) => close.await,
-        None => std::future::pending().await,
-    }
 }
 
 impl fmt::Debug for Connection {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use universal_core::{
@@ -116,7 +117,7 @@ impl ClientFrame {
 pub(super) enum ServerFrame {
     /// `from` is where the stream goes on, unless changes were missed.
     Subscribed {
-        reference: String,
+        reference: Arc<str>,
         cursor: Cursor,
         from: Option<Cursor>,
         recovered: bool,
@@ -125,22 +126,22 @@ pub(super) enum ServerFrame {
     },
     /// Some of the documents that a watch begins with.
     Snapshot {
-        reference: String,
+        reference: Arc<str>,
         page: SnapshotPage,
     },
     Change {
-        reference: String,
+        reference: Arc<str>,
         delivery: Delivery,
         /// Of a watch.
         basis: Option<Arc<str>>,
     },
     Resync {
-        reference: String,
+        reference: Arc<str>,
         reason: &'static str,
         cursor: Cursor,
     },
     Error {
-        reference: Option<String>,
+        reference: Option<Arc<str>>,
         code: &'static str,
         message: String,
         position: Option<usize>,
@@ -157,11 +158,21 @@ pub(super) enum ServerFrame {
 }
 
 impl ServerFrame {
-    pub(super) fn error(reference: Option<String>, error: &Error) -> Self {
+    pub(super) fn error(reference: Option<Arc<str>>, error: &Error) -> Self {
         Self::Error { reference, code: error.code(), message: error.message().to_owned(), position: error.position() }
     }
 
-    /// A WebSocket message.
+    /// A WebSocket message. That of a change is made once for all who see the same of it under the same name.
+    pub(super) fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Change { reference, delivery, .. } => {
+                delivery.frame_once(reference, |delivery| named_change(reference, delivery))
+            }
+            _ => Bytes::from(self.to_text()),
+        }
+    }
+
+    /// The same as a text.
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Subscribed { reference, cursor, recovered, basis, .. } => {
@@ -173,15 +184,10 @@ impl ServerFrame {
                 write_snapshot(&mut out, page);
                 out
             }
-            Self::Change { reference, delivery, .. } => {
-                let printed = delivery.print_once(change);
-                let mut out = begin("change", reference, printed.len());
-                out.push_str(printed);
-                out
-            }
+            Self::Change { reference, delivery, .. } => named_change(reference, delivery),
             Self::Resync { reference, reason, cursor } => object("resync", Some(reference), &Resync { reason, cursor }),
             Self::Error { reference, code, message, position } => {
-                object("error", reference.as_ref(), &Failed { code, message, position: *position })
+                object("error", reference.as_deref(), &Failed { code, message, position: *position })
             }
             Self::Heartbeat { cursor, .. } => object("heartbeat", None, &Heartbeat { cursor }),
             Self::Channel(frame) => frame.to_text(),
@@ -260,6 +266,14 @@ struct Heartbeat<'a> {
     cursor: &'a Cursor,
 }
 
+/// A change, as the subscription of this name is told of it.
+fn named_change(reference: &str, delivery: &Delivery) -> String {
+    let printed = delivery.print_once(change);
+    let mut out = begin("change", reference, printed.len());
+    out.push_str(printed);
+    out
+}
+
 /// What follows the reference in a change, the same for all who see the same of it; the document passes through as text.
 fn change(delivery: &Delivery) -> String {
     let mut out = String::with_capacity(512);
@@ -310,7 +324,7 @@ fn begin(kind: &str, reference: &str, room: usize) -> String {
     out
 }
 
-fn object(kind: &str, reference: Option<&String>, members: &impl Serialize) -> String {
+fn object(kind: &str, reference: Option<&str>, members: &impl Serialize) -> String {
     let mut out = format!("{{\"type\":\"{kind}\"");
     if let Some(reference) = reference {
         out.push_str(",\"ref\":");

@@ -6,8 +6,10 @@ mod connection;
 mod frame;
 #[cfg(any(feature = "websocket", feature = "socketio"))]
 mod handshake;
+mod rare;
 #[cfg(any(feature = "websocket", feature = "socketio"))]
 mod rate;
+mod row;
 #[cfg(feature = "socketio")]
 pub(crate) mod socketio;
 mod sse;

@@ -1,11 +1,12 @@
 //! Server-sent events: one subscription as a response that goes on.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::stream::unfold;
+use futures_util::{FutureExt as _, stream::unfold};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use tokio::{sync::mpsc, time::timeout};
 use universal_core::{
     error::{Error, ErrorKind, Result},
     realtime::Realtime,
@@ -20,6 +21,7 @@ use super::{
 use crate::{
     body::{BodyError, ResponseBody},
     context::Context,
+    middleware::catch_panic::said as panic_said,
     response::{self, Response},
 };
 
@@ -51,9 +53,9 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
         wanted = wanted.watched(basis);
     }
     let mut connection = Connection::new(service, &cx, "sse")?;
-    let subscribed = connection.subscribe(String::new(), wanted).await?;
+    let subscribed = connection.subscribe("".into(), wanted).await?;
     let mut response = response::empty(StatusCode::OK);
-    *response.body_mut() = ResponseBody::stream(events(connection, subscribed));
+    *response.body_mut() = ResponseBody::stream(events(&cx, connection, subscribed));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
@@ -62,25 +64,68 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
     Ok(response)
 }
 
-/// The stream: `subscribed`, then what comes, then `closed` with the reason.
-fn events(connection: Connection, subscribed: ServerFrame) -> impl Stream<Item = Result<Bytes, BodyError>> + Send {
-    let first = futures_util::stream::once(async move { Ok(Bytes::from(subscribed.to_event())) });
-    let rest = unfold(Some(connection), |connection| async move {
-        let mut connection = connection?;
-        match connection.next().await {
-            // The only subscription has failed: so has the stream.
-            Ok(frame @ ServerFrame::Error { .. }) => Some((Ok(Bytes::from(frame.to_event())), None)),
-            Ok(frame) => Some((Ok(Bytes::from(frame.to_event())), Some(connection))),
-            Err(End::Unauthenticated(error) | End::TooMany(error)) => {
-                Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
-            }
-            Err(End::Stopping) => {
-                let error = Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again");
-                Some((Ok(Bytes::from(ServerFrame::error(None, &error).to_event())), None))
-            }
+/// What the stream is given.
+enum Said {
+    Event(Bytes),
+    /// It ends after this one.
+    Last(Bytes),
+}
+
+/// The stream. A task of its own tells the events: a client that takes none of them is given up in time, although nobody
+/// asks the stream for the next one then. What ends without a last word has broken off.
+fn events(
+    cx: &Context,
+    connection: Connection,
+    subscribed: ServerFrame,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + use<> {
+    let (said, heard) = mpsc::channel(1);
+    let (state, request_id) = (Arc::clone(cx.state()), Arc::clone(cx.request_id()));
+    let reading = state.limits.reading;
+    cx.state().tasks.spawn(async move {
+        let life = tell(connection, subscribed, (said, reading));
+        if let Err(panic) = AssertUnwindSafe(life).catch_unwind().await {
+            state.metrics.panicked();
+            tracing::error!(request.id = %request_id, panic = panic_said(panic.as_ref()), "a connection's task panicked");
         }
     });
-    futures_util::StreamExt::chain(first, rest)
+    unfold(Some(heard), |heard| async move {
+        let mut heard = heard?;
+        match heard.recv().await {
+            Some(Said::Event(event)) => Some((Ok(event), Some(heard))),
+            Some(Said::Last(event)) => Some((Ok(event), None)),
+            None => Some((Err(BodyError::broken("the client was too slow")), None)),
+        }
+    })
+}
+
+/// `subscribed`, then what comes, then `closed` with the reason. Over when the client is gone, or takes nothing for a while.
+async fn tell(mut connection: Connection, subscribed: ServerFrame, (said, reading): (mpsc::Sender<Said>, Duration)) {
+    let mut next = Said::Event(Bytes::from(subscribed.to_event()));
+    loop {
+        let is_last = matches!(next, Said::Last(_));
+        if !matches!(timeout(reading, said.send(next)).await, Ok(Ok(()))) || is_last {
+            return;
+        }
+        next = tokio::select! {
+            biased;
+            () = said.closed() => return,
+            frame = connection.next() => event(frame),
+        };
+    }
+}
+
+fn event(frame: Result<ServerFrame, End>) -> Said {
+    let last = |frame: &ServerFrame| Said::Last(Bytes::from(frame.to_event()));
+    match frame {
+        // The only subscription has failed: so has the stream.
+        Ok(frame @ ServerFrame::Error { .. }) => last(&frame),
+        Ok(frame) => Said::Event(Bytes::from(frame.to_event())),
+        Err(End::Unauthenticated(error) | End::TooMany(error)) => last(&ServerFrame::error(None, &error)),
+        Err(End::Stopping) => {
+            let error = Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again");
+            last(&ServerFrame::error(None, &error))
+        }
+    }
 }
 
 fn watches(text: Option<&str>) -> Result<bool> {

@@ -1,5 +1,7 @@
 //! What a client asks for, checked.
 
+use std::sync::Arc;
+
 use universal_core::{
     caller::Caller,
     cursor::Cursor,
@@ -55,7 +57,7 @@ impl Wanted {
     }
 
     /// The same from another place on, of a watch only if its documents are known.
-    pub(super) fn from(mut self, place: Option<(Cursor, Option<std::sync::Arc<str>>)>) -> Self {
+    pub(super) fn from(mut self, place: Option<(Cursor, Option<Arc<str>>)>) -> Self {
         (self.subscribe.since, self.subscribe.basis) = match place {
             Some((cursor, basis)) => (Some(cursor), basis),
             None => (None, None),

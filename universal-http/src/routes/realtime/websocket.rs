@@ -1,16 +1,21 @@
 //! A WebSocket: frames in, frames out, and a limit for everything.
 
-use std::time::Duration;
+use std::{
+    future::{Future as _, poll_fn},
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
-        Error as WsError, Message,
+        Error as WsError, Message, Utf8Bytes,
         error::CapacityError,
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
@@ -19,6 +24,7 @@ use tokio_tungstenite::{
 use super::{
     connection::{Connection, End},
     frame::ServerFrame,
+    rare::Rare,
     rate::Rate,
 };
 use crate::state::State;
@@ -55,7 +61,7 @@ where
         .max_message_size(Some(state.limits.frame))
         .max_frame_size(Some(state.limits.frame));
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let closing = Life { socket: &mut socket, connection, state }.live().await;
+    let closing = Life::new(&mut socket, connection, state).live().await;
     if let Some((code, reason)) = closing {
         // A reason has at most 123 bytes (RFC 6455 §5.5); ours are ASCII.
         let reason: String = reason.chars().take(120).collect();
@@ -71,28 +77,54 @@ where
 
 struct Life<'a, S> {
     socket: &'a mut WebSocketStream<S>,
+    /// The reading half is looked at when something has come, not for every event that goes out.
+    incoming: Rare,
     connection: Connection,
     state: &'a State,
+    /// The next moment at which something is due.
+    alarm: Pin<Box<Sleep>>,
+    due: Due,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
+/// What is due when.
+struct Due {
+    ping: Instant,
+    /// The client must answer the last ping.
+    answer: Option<Instant>,
+    /// The client must sign in or subscribe.
+    settle: Option<Instant>,
+}
+
+impl Due {
+    fn next(&self) -> Instant {
+        [self.answer, self.settle].into_iter().flatten().fold(self.ping, Instant::min)
+    }
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
+    fn new(socket: &'a mut WebSocketStream<S>, connection: Connection, state: &'a State) -> Self {
+        let (limits, now) = (&state.limits, Instant::now());
+        let due = Due { ping: now + limits.ping, answer: None, settle: Some(now + limits.first_subscription) };
+        let alarm = Box::pin(sleep_until(due.next()));
+        Self { socket, incoming: Rare::new(), connection, state, alarm, due }
+    }
+
     async fn live(mut self) -> Closing {
         let limits = &self.state.limits;
         let mut rate = Rate::new(limits.frames_per_second);
-        let mut pings = interval(limits.ping);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        pings.reset();
-        let settle_by = Instant::now() + limits.first_subscription;
-        let mut settled = false;
-        let mut answer_by: Option<Instant> = None;
         loop {
-            settled = settled || self.connection.is_settled();
-            let dead = answer_by.unwrap_or(settle_by);
+            if self.due.settle.is_some() && self.connection.is_settled() {
+                self.due.settle = None;
+            }
+            if self.alarm.deadline() != self.due.next() {
+                self.alarm.as_mut().reset(self.due.next());
+            }
+            let (socket, incoming) = (&mut *self.socket, &self.incoming);
             tokio::select! {
                 biased;
-                message = self.socket.next() => {
-                    answer_by = None;
-                    let text = match incoming(message) {
+                message = poll_fn(|cx| incoming.poll(cx, |cx| socket.poll_next_unpin(cx))) => {
+                    self.due.answer = None;
+                    let text = match text_of(message) {
                         Ok(text) => text,
                         Err(closing) => return closing,
                     };
@@ -103,53 +135,67 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
                         return closing;
                     }
                     // A client that always has something to say hears all the same.
-                    match self.connection.next().now_or_never() {
-                        None => {}
-                        Some(Ok(frame)) => if let Err(closing) = self.send_with_followers(frame).await {
-                            return closing;
-                        },
-                        Some(Err(end)) => return self.end(end).await,
-                    }
-                }
-                frame = self.connection.next() => match frame {
-                    Ok(frame) => if let Err(closing) = self.send_with_followers(frame).await {
-                        return closing;
-                    },
-                    Err(end) => return self.end(end).await,
-                },
-                _ = pings.tick() => {
-                    if let Err(closing) = self.send(Message::Ping(Default::default())).await {
+                    if let Err(closing) = self.send_ready(None).await {
                         return closing;
                     }
-                    answer_by = answer_by.or(Some(Instant::now() + limits.ping_timeout));
                 }
-                () = sleep_until(dead), if answer_by.is_some() || !settled => {
-                    return match answer_by {
-                        // Whoever does not answer a ping would not read a close frame either.
-                        Some(_) => None,
-                        None => Some((TOO_LATE, "sign in or subscribe first".to_owned())),
+                frame = self.connection.next() => {
+                    let sent = match frame {
+                        Ok(frame) => self.send_ready(Some(frame)).await,
+                        Err(end) => Err(self.end(end).await),
                     };
+                    if let Err(closing) = sent {
+                        return closing;
+                    }
+                }
+                () = self.alarm.as_mut() => if let Err(closing) = self.alarmed().await {
+                    return closing;
                 }
             }
         }
     }
 
+    /// Does what is due.
+    async fn alarmed(&mut self) -> Result<(), Closing> {
+        let (limits, now) = (&self.state.limits, Instant::now());
+        if self.due.answer.is_some_and(|at| at <= now) {
+            // Whoever does not answer a ping would not read a close frame either.
+            return Err(None);
+        }
+        if self.due.settle.is_some_and(|at| at <= now) {
+            return Err(Some((TOO_LATE, "sign in or subscribe first".to_owned())));
+        }
+        if self.due.ping <= now {
+            self.send(Message::Ping(Default::default())).await?;
+            let now = Instant::now();
+            self.due.ping = now + limits.ping;
+            self.due.answer = self.due.answer.or(Some(now + limits.ping_timeout));
+        }
+        Ok(())
+    }
+
     async fn answer(&mut self, text: &str) -> Result<(), Closing> {
         match self.connection.receive(text).await {
-            Ok(Some(frame)) => self.send(Message::text(frame.to_text())).await,
+            Ok(Some(frame)) => self.send(message(&frame)).await,
             Ok(None) => Ok(()),
             Err(end) => Err(self.end(end).await),
         }
     }
 
     /// Sends a frame, and those that are ready behind it, with one flush.
-    async fn send_with_followers(&mut self, first: ServerFrame) -> Result<(), Closing> {
-        self.feed(Message::text(first.to_text())).await?;
-        for _ in 1..BATCH {
-            match self.connection.next().now_or_never() {
+    async fn send_ready(&mut self, first: Option<ServerFrame>) -> Result<(), Closing> {
+        let mut next = first;
+        for sent in 0..BATCH {
+            if next.is_none() {
+                next = match self.connection.ready().await {
+                    Ok(next) => next,
+                    Err(end) => return Err(self.end(end).await),
+                };
+            }
+            match next.take() {
+                Some(frame) => self.feed(message(&frame)).await?,
+                None if sent == 0 => return Ok(()),
                 None => break,
-                Some(Ok(frame)) => self.feed(Message::text(frame.to_text())).await?,
-                Some(Err(end)) => return Err(self.end(end).await),
             }
         }
         self.within(Step::Flush).await
@@ -161,16 +207,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
             End::Stopping => {
                 // Where the client goes on, at the next process.
                 if let Some(frame) = self.connection.farewell() {
-                    let _ = self.send(Message::text(frame.to_text())).await;
+                    let _ = self.send(message(&frame)).await;
                 }
                 Some((RESTARTING, "the server is stopping; connect again".to_owned()))
             }
             End::TooMany(error) => {
-                let _ = self.send(Message::text(ServerFrame::error(None, &error).to_text())).await;
+                let _ = self.send(message(&ServerFrame::error(None, &error))).await;
                 Some((TOO_MANY, error.code().to_owned()))
             }
             End::Unauthenticated(error) => {
-                let _ = self.send(Message::text(ServerFrame::error(None, &error).to_text())).await;
+                let _ = self.send(message(&ServerFrame::error(None, &error))).await;
                 Some((UNAUTHENTICATED, error.code().to_owned()))
             }
         }
@@ -187,13 +233,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
 
     /// A reader that takes nothing for a while is closed; it comes back with its cursor.
     async fn within(&mut self, step: Step) -> Result<(), Closing> {
+        let limit = self.state.limits.reading;
         let work = async {
             match step {
                 Step::Feed(message) => self.socket.feed(message).await,
                 Step::Flush => self.socket.flush().await,
             }
         };
-        match timeout(self.state.limits.reading, work).await {
+        let mut work = pin!(work);
+        // Most clients take it at once, and need no timer.
+        let done = match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            Poll::Ready(done) => Ok(done),
+            Poll::Pending => timeout(limit, work).await,
+        };
+        match done {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(None),
         }
@@ -205,8 +258,17 @@ enum Step {
     Flush,
 }
 
+/// A frame as a message; a change's is shared with all who are told the same under the same name.
+fn message(frame: &ServerFrame) -> Message {
+    match Utf8Bytes::try_from(frame.to_bytes()) {
+        Ok(text) => Message::Text(text),
+        // Its bytes were a text.
+        Err(_) => Message::text(frame.to_text()),
+    }
+}
+
 /// The text of a message, nothing for a control frame, or the end.
-fn incoming(message: Option<Result<Message, WsError>>) -> Result<Option<String>, Closing> {
+fn text_of(message: Option<Result<Message, WsError>>) -> Result<Option<String>, Closing> {
     match message {
         Some(Ok(Message::Text(text))) => Ok(Some(text.as_str().to_owned())),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
