@@ -147,8 +147,7 @@ impl Log {
 
     /// Wakes the readers, for there are changes.
     fn tell(&self) {
-        let readers = u32::try_from(self.waiters.wake()).unwrap_or(u32::MAX);
-        let rest = REST.saturating_mul(readers).min(LONGEST_REST);
+        let rest = rest(self.waiters.wake());
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
     }
 
@@ -216,35 +215,19 @@ impl Log {
     }
 }
 
+/// For how long changes wait after so many readers were woken.
+fn rest(readers: usize) -> Duration {
+    REST.saturating_mul(u32::try_from(readers).unwrap_or(u32::MAX)).min(LONGEST_REST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::Timestamp,
-        id::{CollectionName, DocumentId},
-        realtime::change::Operation,
-    };
 
-    fn change(seq: i64) -> Change {
-        let (collection, id) = (CollectionName::new("c").unwrap(), DocumentId::new("d").unwrap());
-        let at = Timestamp::from_micros(0);
-        Change::new(seq, seq, collection, id, Operation::Create, "r", (None, None), (at, at))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn after_many_were_woken_changes_wait_a_little_to_go_out_together() {
-        let log = Log::new(TenantId::default_tenant(), 0);
-        assert!(log.append(vec![change(1)]));
-        assert_eq!(log.rests_until(), None, "there is nobody whose work it would be");
-        let readers: Vec<_> = (0..100).map(|_| log.wait()).collect();
-        assert!(log.append(vec![change(2)]));
-        assert_eq!(log.rests_until(), Some(Instant::now() + 100 * REST));
-        tokio::time::advance(100 * REST).await;
-        assert_eq!(log.rests_until(), None);
-        let many: Vec<_> = (0..20_000).map(|_| log.wait()).collect();
-        assert!(log.append(vec![change(3)]));
-        assert_eq!(log.rests_until(), Some(Instant::now() + LONGEST_REST));
-        assert!(matches!(log.after(0, 2), Found::Entries(entries) if entries.len() == 2));
-        drop((readers, many));
+    #[test]
+    fn changes_wait_only_where_many_were_woken_and_never_long() {
+        assert_eq!(rest(0), Duration::ZERO);
+        assert_eq!(rest(100), 100 * REST);
+        assert_eq!(rest(usize::MAX), LONGEST_REST);
     }
 }

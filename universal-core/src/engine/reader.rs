@@ -151,6 +151,10 @@ impl Reader {
                 let done = done?;
                 judged |= matches!(done, Done::Judge(_));
                 self.finish(done)?;
+                if self.work.is_some() {
+                    // What came must be asked about before anything moves on.
+                    continue;
+                }
             }
             if let Some(reason) = self.lost.take() {
                 return Poll::Ready(Ok(Next::Lost(reason)));

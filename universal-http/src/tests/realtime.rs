@@ -90,6 +90,20 @@ async fn changes_come_and_can_be_resumed() {
 }
 
 #[tokio::test]
+async fn changes_of_before_anybody_listened_are_replayed() {
+    let on = Fixture::new().await;
+    on.json("PUT", "/db/todos/a", r#"{"n":1}"#).await;
+    let listed = on.get("/db/todos").await;
+    let since = listed.header("feed-cursor");
+    on.json("PUT", "/db/todos/a", r#"{"n":2}"#).await;
+    // No memory reaches back to there: they are read from the feed.
+    let mut events = listen(&on, &format!("collection=todos&since={since}"), None).await;
+    assert_eq!(events.next().await.unwrap().2["recovered"], true);
+    let (name, _, data) = events.next().await.unwrap();
+    assert_eq!((name.as_str(), &data["document"]["n"]), ("change", &Value::from(2)));
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_given_up_and_its_place_is_free() {
     let mut limits = Limits::default().with_connections_per_user(1);
     limits.reading = Duration::from_millis(100);
