@@ -1,5 +1,6 @@
 //! What a crash may take: nothing that was acknowledged.
 
+mod batches;
 mod book;
 mod bus;
 mod chaos;
@@ -10,6 +11,7 @@ mod chaos_readers;
 mod chaos_writers;
 mod files;
 mod kill;
+mod killed_work;
 mod lives;
 mod nodes;
 mod transactions;

@@ -1,6 +1,11 @@
 //! Many documents at once: those that a filter matches.
 
 use crate::{
+    collections::{
+        decide::{self, Writing},
+        document::Document,
+        rule::Action,
+    },
     error::Result,
     expr::{Expression, Scope},
     id::CollectionName,
@@ -14,6 +19,10 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
 
 /// Which documents a write by filter changes: those of a collection that match and that the caller may
 /// list, in the order of their ids, so many at once.
+///
+/// They are looked for first, as a list would, and then locked and asked again: what no longer matches by then is left
+/// alone, and what matches only since then is not in this call. A call may so change fewer documents than its limit,
+/// or none, and have a next cursor all the same.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[must_use]
@@ -54,6 +63,13 @@ impl Matching {
     pub fn with_limit(mut self, limit: Limit) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// Whether `document`, as it is stored now, is one that the write changes.
+    pub(crate) fn takes(&self, cx: &Writing<'_>, document: &Document) -> Result<bool> {
+        let members = Object::from_stored(&document.body)?;
+        let environment = decide::about(cx, document).with_document(members.as_map());
+        Ok(cx.configured.rule(Action::List).allows(cx.caller, &environment) && self.filter.matches(&environment))
     }
 
     /// From where the call before ended.

@@ -141,7 +141,7 @@ pub trait Collections: Send + Sync + fmt::Debug {
 
     /// Writes every document that matches and that the caller may list, in one commit, up to the limit of
     /// [`Matching`]; each has its own revision and its own change. Documents that the caller may not list
-    /// are not touched.
+    /// are not touched. Which they are is looked for before anything is locked, and each is asked again under its lock.
     ///
     /// # Errors
     /// `Forbidden`, and nothing is written, if the caller may list one of them and not write it; `Invalid`

@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case<Fixture>] = &[
 ];
 
 /// A document of values of every kind, few enough to tie.
-fn random(dice: &mut Dice) -> Value {
+pub(super) fn random(dice: &mut Dice) -> Value {
     let mut members = Map::new();
     for name in ["a", "b"] {
         let value = match dice.roll(12) {
@@ -48,7 +48,7 @@ fn random(dice: &mut Dice) -> Value {
     Value::Object(members)
 }
 
-const FILTERS: [&str; 12] = [
+pub(super) const FILTERS: [&str; 12] = [
     "",
     "a == -1",
     "a == 9007199254740993 && b >= 0",

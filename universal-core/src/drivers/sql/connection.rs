@@ -31,6 +31,9 @@ use crate::{
 
 /// How often a write that fell victim to another transaction is tried before the caller is told.
 const ATTEMPTS: u32 = 8;
+/// How much later than its own limit says a write that writes much is stopped.
+#[cfg(feature = "sqlite")]
+const MOMENT: Duration = Duration::from_secs(1);
 /// How long `shutdown` waits for connections that somebody else still uses (a host's open transaction).
 const CLOSE: Duration = Duration::from_secs(5);
 
@@ -217,6 +220,26 @@ impl Database {
         let database = self.clone();
         let written = self.0.tasks.spawn(async move { database.write_alone(operation).await });
         written.await.map_err(Error::internal)?
+    }
+
+    /// As [`write`](Self::write), for an operation that writes much: on SQLite it has a commit of its own, and the time
+    /// of a transaction. It looks at the time itself; one that does not is stopped a moment later.
+    pub(crate) async fn write_much<T, F>(&self, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        self.is_outside()?;
+        #[cfg(feature = "sqlite")]
+        if let Some(writer) = &self.0.writer {
+            return writer.write_alone(self.0.transaction_limit + MOMENT, operation).await;
+        }
+        self.write(operation).await
+    }
+
+    /// How long a transaction may take.
+    pub(crate) fn transaction_limit(&self) -> Duration {
+        self.0.transaction_limit
     }
 
     /// As [`write`](Self::write), for operations that run code of the host's: on SQLite they have the writer alone,

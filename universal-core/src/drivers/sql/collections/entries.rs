@@ -7,7 +7,7 @@ use crate::{
         document::Document,
         index::{Difference, Entry},
     },
-    drivers::sql::{collections::write::Author, statement::column, write::Write},
+    drivers::sql::{collections::write::Author, dialect::Dialect, statement::column, write::Write},
     error::{Error, Result},
     expr::Environment,
     id::{DocumentId, TenantId},
@@ -39,6 +39,11 @@ impl Write<'_> {
         let after = environment(after, parsed_after.as_ref());
         let difference = Difference::between(configured.indexes(), before.as_ref(), after.as_ref());
         let (tenant, id) = (author.caller.tenant(), &document.id);
+        if !difference.gone.is_empty()
+            && let Some(violation) = self.held(author, id, &difference.new).await?
+        {
+            return Err(violation);
+        }
         self.remove_entries(tenant, id, &difference.gone).await?;
         let added: Vec<Added<'_>> = difference.new.iter().map(|entry| (entry, id)).collect();
         let stored = self.add_entries(tenant, &added).await?;
@@ -48,9 +53,7 @@ impl Write<'_> {
             self.remove_entries(tenant, id, &new).await?;
             let gone: Vec<Added<'_>> = difference.gone.iter().map(|entry| (entry, id)).collect();
             self.add_entries(tenant, &gone).await?;
-            let index = configured.indexes().iter().find(|index| index.id == refused.index);
-            let index = index.ok_or_else(|| Error::internal("an entry of an index that is not there"))?;
-            return Err(index.violation(configured.hides(author.caller, index)));
+            return Err(violation(author, refused)?);
         }
         for index in configured.indexes().iter().filter(|index| !index.cut) {
             if difference.new.iter().any(|entry| entry.index == index.id && entry.cut) {
@@ -58,6 +61,40 @@ impl Write<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The refusal of a new document because another has what must be unique, found before anything is written. On
+    /// SQLite a write that is refused and has written takes its whole group with it; on PostgreSQL nothing is looked for.
+    ///
+    /// # Errors
+    /// Those of the database; the refusal is no error here.
+    pub(super) async fn refusal(
+        &mut self,
+        author: &Author<'_>,
+        (document, members): (&Document, &serde_json::Map<String, serde_json::Value>),
+    ) -> Result<Option<Error>> {
+        let unique = author.known.configured.indexes().iter().filter(|index| index.unique);
+        let environment = environment(Some((document, Some(members))), None);
+        let entries: Vec<Entry> =
+            environment.iter().flat_map(|document| unique.clone().map(|index| index.entry(document))).collect();
+        self.held(author, &document.id, &entries).await
+    }
+
+    /// The refusal of the first of `entries` that another document holds.
+    async fn held(&mut self, author: &Author<'_>, id: &DocumentId, entries: &[Entry]) -> Result<Option<Error>> {
+        if self.dialect() == Dialect::Postgres {
+            return Ok(None);
+        }
+        for entry in entries.iter().filter(|entry| entry.exclusive) {
+            let mut values: Vec<Value> = vec![author.caller.tenant().as_str().into(), entry.index.into()];
+            values.extend([entry.key.clone().into(), id.as_str().into()]);
+            let sql = "SELECT 1 FROM universal_index_entries
+                WHERE tenant_id = $1 AND index_id = $2 AND key = $3 AND tie = '' AND doc_id <> $4";
+            if self.one(sql, values).await?.is_some() {
+                return violation(author, entry).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     /// Stores entries; answers the indexes of those that are there now. An exclusive one is left out if another document
@@ -121,6 +158,14 @@ impl Write<'_> {
 
 /// An entry and its document.
 pub(super) type Added<'e> = (&'e Entry, &'e DocumentId);
+
+/// The refusal of a document whose entry another one holds.
+fn violation(author: &Author<'_>, entry: &Entry) -> Result<Error> {
+    let configured = &author.known.configured;
+    let index = configured.indexes().iter().find(|index| index.id == entry.index);
+    let index = index.ok_or_else(|| Error::internal("an entry of an index that is not there"))?;
+    Ok(index.violation(configured.hides(author.caller, index)))
+}
 
 /// The members of a version that nobody has parsed yet.
 fn parsed(version: Option<Version<'_>>) -> Result<Option<Object>> {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     clock::Timestamp,
@@ -17,14 +17,14 @@ use crate::{
             service::{DECISIONS, SqlCollections},
             spool::Spool,
         },
-        connection::Database,
+        dialect::Dialect,
         feed::SETTINGS_CHANGED,
+        write::Write,
     },
     error::{Error, ErrorKind, Result},
-    transaction::Transaction,
 };
 
-/// How long the one transaction may take. Writers of SQLite wait for it.
+/// How long the one transaction may take on PostgreSQL, where nobody waits for it.
 const LONGEST: Duration = Duration::from_secs(60);
 
 impl SqlCollections {
@@ -37,20 +37,35 @@ impl SqlCollections {
         let spool = Arc::new(Mutex::new(keep(import, lines).await?));
         let mut decisions = 1;
         loop {
-            let (whole, now) = (Whole { import: import.clone(), known, spool: Arc::clone(&spool) }, self.clock.now());
-            let database = self.database.clone();
-            let outcome = self
-                .database
-                .transaction_within(LONGEST, move |transaction| {
-                    Box::pin(async move { whole.write(&database, transaction, now).await })
-                })
-                .await;
-            match outcome {
+            let whole = Whole { import: import.clone(), known, spool: Arc::clone(&spool), now: self.clock.now() };
+            match self.write_whole(whole).await {
                 Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
                 outcome => return outcome,
             }
             known = self.configurations.read(import.caller.tenant(), &import.collection).await?;
         }
+    }
+
+    /// Writes the lines in one commit. All writers of SQLite wait for it: there it goes the shorter way, on the writer's
+    /// own thread, unless hooks of the host's have to run in it, and has no more time than another transaction.
+    async fn write_whole(&self, whole: Whole) -> Result<ImportReport> {
+        let limit = match self.database.dialect() {
+            Dialect::Postgres => LONGEST,
+            Dialect::Sqlite => self.database.transaction_limit(),
+        };
+        let (database, whole) = (self.database.clone(), Arc::new(whole));
+        if database.dialect() == Dialect::Sqlite && whole.known.hooks.is_none() {
+            let written = database.write_much(move |write| {
+                let whole = Arc::clone(&whole);
+                Box::pin(async move { whole.write(write, limit).await })
+            });
+            return written.await;
+        }
+        self.database
+            .transaction_within(limit, move |transaction| {
+                Box::pin(async move { whole.write(&mut database.join(transaction)?, limit).await })
+            })
+            .await
     }
 }
 
@@ -78,22 +93,23 @@ struct Whole {
     import: Import,
     known: Known,
     spool: Arc<Mutex<Spool>>,
+    now: Timestamp,
 }
 
 impl Whole {
-    async fn write(
-        &self,
-        database: &Database,
-        transaction: &mut Transaction<'_>,
-        now: Timestamp,
-    ) -> Result<ImportReport> {
+    async fn write(&self, write: &mut Write<'_>, limit: Duration) -> Result<ImportReport> {
+        let began = Instant::now();
         let mut lines = self.spool.lock().await.read().await?;
-        let mut write = database.join(transaction)?;
         let mut report = ImportReport::default();
         while let Some((number, text)) = lines.next().await? {
             let line = self.import.read(&text)?;
             report.lines += 1;
-            match self.import.write(&mut write, (&self.known, now), &line).await {
+            let written = self.import.write(write, (&self.known, self.now), &line).await;
+            // What is over its time may fail in many ways.
+            if began.elapsed() > limit {
+                return Err(too_long(number, limit));
+            }
+            match written {
                 Ok(true) => report.created += 1,
                 Ok(false) => report.updated += 1,
                 Err(error) if error.code() == SETTINGS_CHANGED => return Err(error),
@@ -102,4 +118,13 @@ impl Whole {
         }
         Ok(report)
     }
+}
+
+fn too_long(line: u64, limit: Duration) -> Error {
+    let message = format!(
+        "the import was at line {line} when its one commit had taken {} s, and nothing was imported; send fewer lines at \
+         once, or have each that fails reported",
+        limit.as_secs_f64()
+    );
+    Error::new(ErrorKind::Timeout, "transaction-timeout", message)
 }

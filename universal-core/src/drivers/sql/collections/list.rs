@@ -40,7 +40,8 @@ pub(super) struct Statement {
     limit: usize,
     start: Option<Position>,
     scope: String,
-    sql: String,
+    /// What comes after the columns.
+    rest: String,
 }
 
 /// Who asks for which list.
@@ -110,7 +111,7 @@ impl Statement {
             limit: query.limit.get() as usize,
             start,
             scope,
-            sql: String::new(),
+            rest: String::new(),
         };
         let order = match scan {
             Some(scan) => statement.go_through(scan, backwards)?,
@@ -119,16 +120,16 @@ impl Statement {
         if order.is_none() {
             statement.begin_after(&directions)?;
         }
-        statement.sql = format!("SELECT {}{}", rows::columns(dialect), statement.selection.rows());
+        statement.rest = statement.selection.rows();
         match order {
             Some(Order { key, id }) => {
-                statement.sql.push_str(&format!(" ORDER BY entry.key{}, entry.tie{}", towards(key), towards(id)));
+                statement.rest.push_str(&format!(" ORDER BY entry.key{}, entry.tie{}", towards(key), towards(id)));
             }
             None => statement.order(&directions),
         }
         let limit = i64::try_from(statement.limit + 1).map_err(Error::internal)?;
         let limit = statement.selection.bind(limit);
-        statement.sql.push_str(&format!(" LIMIT ${limit}"));
+        statement.rest.push_str(&format!(" LIMIT ${limit}"));
         Ok(statement)
     }
 
@@ -168,8 +169,13 @@ impl Statement {
         Ok(order)
     }
 
-    pub(super) fn sql(&self) -> &str {
-        &self.sql
+    pub(super) fn sql(&self) -> String {
+        format!("SELECT {}{}", rows::columns(self.selection.dialect()), self.rest)
+    }
+
+    /// The ids alone of the same rows.
+    pub(super) fn ids(&self) -> String {
+        format!("SELECT id{}", self.rest)
     }
 
     pub(super) fn values(&self) -> Vec<Value> {
@@ -200,18 +206,18 @@ impl Statement {
     }
 
     fn order(&mut self, directions: &[Direction]) {
-        self.sql.push_str(" ORDER BY ");
+        self.rest.push_str(" ORDER BY ");
         for (field, direction) in self.fields.iter().zip(directions) {
             let terms = sort_terms(field, self.selection.dialect(), self.selection.next());
             for term in &terms.terms {
-                self.sql.push_str(term);
-                self.sql.push_str(towards(*direction));
-                self.sql.push_str(", ");
+                self.rest.push_str(term);
+                self.rest.push_str(towards(*direction));
+                self.rest.push_str(", ");
             }
             self.selection.bind_all(terms.values);
         }
-        self.sql.push_str("id");
-        self.sql.push_str(towards(directions.last().copied().unwrap_or(Direction::Ascending)));
+        self.rest.push_str("id");
+        self.rest.push_str(towards(directions.last().copied().unwrap_or(Direction::Ascending)));
     }
 
     /// The page that the rows make. That it was `cut`, or one row more than the limit, says that there

@@ -1,23 +1,19 @@
-//! Writes by filter: lock what matches in the order of ids, then write one after the other.
+//! Writes by filter: lock the candidates in the order of their ids, then look at each again and write it.
+
+use std::collections::HashSet;
 
 use crate::{
-    caller::Caller,
     collections::{
         list_cursor::Position,
         matching::{Affected, MAX_DOCUMENT_BYTES, Matching, MatchingWrite},
-        query::ListQuery,
-        rule::Action,
-        write::{DocumentWrite, Precondition},
+        write::Precondition,
     },
     drivers::sql::{
         collections::{
-            list,
+            candidates::{self, Candidates, Place},
             perform::Performance,
-            rows,
-            selection::Selection,
             write::{self, Author},
         },
-        lower::Lowered,
         statement::column,
         write::Write,
     },
@@ -25,109 +21,94 @@ use crate::{
     id::DocumentId,
 };
 
-/// Writes every document that matches inside `write`'s transaction, which is rolled back if one fails.
+/// Writes every document that matches inside `write`'s transaction, which is rolled back if one fails. They are those
+/// of `found`, or what the transaction finds itself, that still match when their row is locked.
 pub(super) async fn perform(
     write: &mut Write<'_>,
     by: &Performance<'_>,
-    matching: &Matching,
-    change: &MatchingWrite,
+    (matching, change): (&Matching, &MatchingWrite),
 ) -> Result<Affected> {
     let author = by.author(&matching.collection)?;
-    let scope = scope(by.caller, matching);
-    let (ids, mut more) = lock(write, by, matching, &scope).await?;
-    let mut last = None;
+    let searched;
+    let found: &Candidates = match by.found {
+        Some(found) => found,
+        None => {
+            searched = candidates::find(Place::Transaction(write), by, matching).await?;
+            &searched
+        }
+    };
+    let there = lock(write, author, (matching, change), &found.ids).await?;
     let (mut changed, mut bytes) = (0_u64, 0_usize);
-    for id in ids {
+    // The next call goes on after the last that was looked at, be it written or not.
+    let (mut last, mut more) = (None, found.more);
+    for id in &found.ids {
         if bytes >= MAX_DOCUMENT_BYTES {
             more = true;
             break;
         }
-        if matches!(change, MatchingWrite::Delete) && went_with_another(write, author, matching, &id).await? {
-            changed += 1;
-            last = Some(id);
+        last = Some(id);
+        if !there.contains(id.as_str()) {
             continue;
         }
-        let one = one(matching, change, &id);
-        let written = write::apply(write, author, &one).await.map_err(|error| refused(error, &id))?;
-        bytes = bytes.saturating_add(written.document().body.len());
-        changed += 1;
-        last = Some(id);
+        let written = one(write, author, (matching, change), id).await.map_err(|error| refused(error, id))?;
+        if let Some(size) = written {
+            bytes = bytes.saturating_add(size);
+            changed += 1;
+        }
     }
-    let next = last
-        .filter(|_| more)
-        .map(|id| by.cursors.seal(&scope, &Position { backwards: false, values: vec![id.as_str().into()] }));
+    let next = last.filter(|_| more).map(|id| {
+        let position = Position { backwards: false, values: vec![id.as_str().into()] };
+        by.cursors.seal(&candidates::scope(by.caller, matching), &position)
+    });
     Ok(Affected::new(changed, changed, next))
 }
 
-/// The ids of the documents, whose rows are locked, and whether there are more than the limit.
+/// Locks the rows of the documents that are still there, in one order; answers which they are.
 async fn lock(
     write: &mut Write<'_>,
-    by: &Performance<'_>,
-    matching: &Matching,
-    scope: &str,
-) -> Result<(Vec<DocumentId>, bool)> {
+    author: Author<'_>,
+    (matching, change): (&Matching, &MatchingWrite),
+    ids: &[DocumentId],
+) -> Result<HashSet<String>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let dialect = write.dialect();
-    let configured = &by.author(&matching.collection)?.known.configured;
-    let visible = configured.rule(Action::List).visible(by.caller, by.now)?;
-    configured.may_ask(by.caller, &matching.filter)?;
-    let mut selection =
-        Selection::new(dialect, by.caller, &matching.collection, &visible, Some(&matching.filter), by.now)?;
-    if let Some(cursor) = &matching.cursor {
-        let after = start(by, scope, cursor)?;
-        let sql = format!("id > ${}", selection.next());
-        selection.restrict(Lowered { sql, values: vec![after.into()] });
-    }
-    let limit = matching.limit.get();
-    let bound = selection.bind(i64::from(limit) + 1);
-    // PostgreSQL asks the condition again of a row that it waited for, and passes over one that is gone.
-    let sql = format!("SELECT id{} ORDER BY id LIMIT ${bound}{}", selection.rows(), dialect.for_update());
-    let rows = write.all(&sql, selection.values()).await?;
-    let mut ids = Vec::with_capacity(rows.len());
-    for row in &rows {
-        ids.push(DocumentId::trusted(column::<String>(row, 0)?));
-    }
-    let more = ids.len() > limit as usize;
-    ids.truncate(limit as usize);
-    Ok((ids, more))
+    let lock = match change {
+        MatchingWrite::Patch(_) => dialect.for_no_key_update(),
+        MatchingWrite::Delete => dialect.for_update(),
+    };
+    let sql = format!(
+        "SELECT id FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id IN {} ORDER BY id{lock}",
+        dialect.texts("$3")
+    );
+    let ids: Vec<_> = ids.iter().map(DocumentId::as_str).collect();
+    let ids = serde_json::to_string(&ids).map_err(Error::internal)?;
+    let values = vec![author.tenant().as_str().into(), matching.collection.as_str().into(), ids.into()];
+    write.all(&sql, values).await?.iter().map(|row| column(row, 0)).collect()
 }
 
-/// Whether the document, whose row is locked, was deleted because it refers to one before it.
-async fn went_with_another(
+/// Writes a document that was there when the rows were locked, and answers its size; nothing if it does not match.
+async fn one(
     write: &mut Write<'_>,
     author: Author<'_>,
-    matching: &Matching,
+    (matching, change): (&Matching, &MatchingWrite),
     id: &DocumentId,
-) -> Result<bool> {
-    if author.known.inbound.of(&matching.collection).is_empty() {
-        return Ok(false);
+) -> Result<Option<usize>> {
+    let Some(current) = write.lock_document(author.tenant(), &matching.collection, id).await? else {
+        // Nobody else can have deleted it: it went with one before it, to which it referred.
+        return Ok(matches!(change, MatchingWrite::Delete).then_some(0));
+    };
+    if !matching.takes(&author.writing(), &current)? {
+        return Ok(None);
     }
-    let sql = "SELECT id FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
-    Ok(write.one(sql, rows::key(author.tenant(), &matching.collection, id)).await?.is_none())
-}
-
-fn one(matching: &Matching, change: &MatchingWrite, id: &DocumentId) -> DocumentWrite {
-    let (collection, id, precondition) = (matching.collection.clone(), id.clone(), Precondition::None);
-    match change {
-        MatchingWrite::Patch(patch) => DocumentWrite::Patch { collection, id, patch: patch.clone(), precondition },
-        MatchingWrite::Delete => DocumentWrite::Delete { collection, id, precondition },
-    }
-}
-
-/// What a cursor belongs to: the same documents in the same order as a list without keys.
-fn scope(caller: &Caller, matching: &Matching) -> String {
-    list::scope(caller, &matching.collection, &ListQuery::new().with_expression(matching.filter.clone()))
-}
-
-fn start(by: &Performance<'_>, scope: &str, cursor: &str) -> Result<String> {
-    let position = by.cursors.open(scope, cursor)?;
-    match position.values.as_slice() {
-        [id] if !position.backwards => id.as_str().map(str::to_owned),
-        _ => None,
-    }
-    .ok_or_else(|| {
-        let message = "a cursor of a write goes on from where the call before ended; take its `next_cursor`";
-        Error::invalid("invalid-cursor", message).with_field("cursor")
-    })
+    let written = match change {
+        MatchingWrite::Patch(patch) => {
+            write::patch(write, author, Some(&current), (patch, &Precondition::None)).await?
+        }
+        MatchingWrite::Delete => write::delete(write, author, Some(current), &Precondition::None).await?,
+    };
+    Ok(Some(written.document().body.len()))
 }
 
 /// The refusal of the whole because of one document, which the caller may list: so it may be named.

@@ -5,12 +5,14 @@ mod batch;
 mod beside;
 mod build;
 mod build_words;
+mod candidates;
 mod cascade;
 #[cfg(feature = "postgres")]
 mod coalesce;
 mod commit;
 mod configurations;
 mod count;
+mod creations;
 mod dropping;
 mod entries;
 mod expand;

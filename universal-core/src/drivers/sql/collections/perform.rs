@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use sea_orm::Value;
+
 use crate::{
     caller::Caller,
     clock::Timestamp,
@@ -14,6 +16,7 @@ use crate::{
     drivers::sql::{
         collections::{
             batch,
+            candidates::{self, Candidates, Place},
             configurations::{Known, unknown_tenant},
             in_flight::Guard,
             matching,
@@ -22,7 +25,6 @@ use crate::{
         },
         dialect::Dialect,
         feed::{SETTINGS_CHANGED, settings_changed},
-        reach::Reach,
         statement::column,
         write::Write,
     },
@@ -44,6 +46,12 @@ struct Work {
     guard: Option<Guard>,
 }
 
+impl Work {
+    fn performance<'a>(&'a self, now: Timestamp, settings: &'a Settings) -> Performance<'a> {
+        Performance { caller: &self.caller, now, cursors: &self.cursors, settings, found: None }
+    }
+}
+
 impl SqlCollections {
     /// Does a command in a commit of its own; once, if it has a key.
     pub(super) async fn command(
@@ -53,10 +61,6 @@ impl SqlCollections {
         key: Option<&IdempotencyKey>,
     ) -> Result<Once> {
         let guard = key.map(|key| self.in_flight.enter(caller, key)).transpose()?;
-        // A write by filter looks for its documents within its transaction, which holds a connection. It is no scan here:
-        // a hook of such a write may ask for a list, which must find a turn that these do not have.
-        let reach = if matches!(command, Command::Matching(..)) { Reach::Index } else { Reach::Key };
-        let _turn = self.database.turn(reach).await?;
         let (cursors, key) = (Arc::clone(&self.cursors), key.cloned());
         let work = Arc::new(Work { caller: caller.clone(), command, key, cursors, guard });
         let outcome = self.tried(&work).await;
@@ -69,18 +73,21 @@ impl SqlCollections {
 
     /// Tries a command until the settings by which it was decided are those of its commit.
     async fn tried(&self, work: &Arc<Work>) -> Result<Once> {
-        let mut settings = self.settings_for(&work.caller, &work.command, false).await?;
+        // What is looked for before the commit, by settings of a moment ago, would be refused by them too.
+        let anew = matches!(work.command, Command::Matching(..));
+        let mut settings = self.settings_for(&work.caller, &work.command, anew).await?;
         // Refused here already, so that strangers do not queue for the writer.
         admits(&work.caller, &work.command, &settings)?;
         let mut decisions = 1;
         loop {
             let (now, shared) = (self.clock.now(), Arc::clone(work));
+            let found = self.candidates(work, now, &settings).await?.map(Arc::new);
             let is_hooked = settings.values().any(|known| known.hooks.is_some());
             let outcome = self
                 .commit(is_hooked, move |write| {
-                    let (work, settings) = (Arc::clone(&shared), Arc::clone(&settings));
+                    let (work, settings, found) = (Arc::clone(&shared), Arc::clone(&settings), found.clone());
                     Box::pin(async move {
-                        let by = Performance { caller: &work.caller, now, cursors: &work.cursors, settings: &settings };
+                        let by = Performance { found: found.as_deref(), ..work.performance(now, &settings) };
                         match &work.key {
                             Some(key) => perform_once(write, &by, key, &work.command).await,
                             None => Ok(Once::new(perform(write, &by, &work.command).await?, false)),
@@ -96,6 +103,19 @@ impl SqlCollections {
         }
     }
 
+    /// The documents that a write by filter looks at, found beside the writer: one call may look through a whole
+    /// collection. One that has its answer already looks for nothing.
+    async fn candidates(&self, work: &Work, now: Timestamp, settings: &Settings) -> Result<Option<Candidates>> {
+        let Command::Matching(matching, _) = &work.command else { return Ok(None) };
+        if let Some(key) = &work.key
+            && self.database.one(FIND, kept_under(&work.caller, key, now)?).await?.is_some()
+        {
+            return Ok(None);
+        }
+        let by = work.performance(now, settings);
+        candidates::find(Place::Database(&self.database), &by, matching).await.map(Some)
+    }
+
     /// Does a command as part of `transaction`, whole or not at all.
     pub(super) async fn command_in(
         &self,
@@ -107,7 +127,8 @@ impl SqlCollections {
         let mut settings = self.settings_within(&mut joined, caller, command).await?;
         let mut decisions = 1;
         loop {
-            let by = Performance { caller, now: self.clock.now(), cursors: &self.cursors, settings: &settings };
+            let (now, cursors) = (self.clock.now(), &self.cursors);
+            let by = Performance { caller, now, cursors, settings: &settings, found: None };
             match perform_whole(&mut joined, &by, command).await {
                 Err(error) if error.code() == SETTINGS_CHANGED && decisions < DECISIONS => decisions += 1,
                 outcome => return outcome,
@@ -179,6 +200,8 @@ pub(super) struct Performance<'a> {
     pub(super) now: Timestamp,
     pub(super) cursors: &'a CursorKey,
     settings: &'a Settings,
+    /// What a write by filter looks at; if nothing was looked for, it does so within its transaction.
+    pub(super) found: Option<&'a Candidates>,
 }
 
 impl<'a> Performance<'a> {
@@ -187,6 +210,18 @@ impl<'a> Performance<'a> {
         let known = self.settings.get(collection);
         let known = known.ok_or_else(|| Error::internal("a collection of a command without settings"))?;
         Ok(Author { caller: self.caller, known, now: self.now })
+    }
+
+    /// Whether hooks run in the command.
+    pub(super) fn is_hooked(&self) -> bool {
+        self.settings.values().any(|known| known.hooks.is_some())
+    }
+
+    /// Whether the documents of a collection neither refer to others nor are referred to by those of the command.
+    pub(super) fn stands_apart(&self, collection: &CollectionName) -> bool {
+        let refers = |known: &Known| known.configured.references().iter().any(|(_, target, _)| target == collection);
+        let own = self.settings.get(collection).map(|known| known.configured.references());
+        own.is_some_and(<[_]>::is_empty) && !self.settings.values().any(refers)
     }
 
     /// That nobody has changed the settings: what only reads has nothing else that would notice.
@@ -211,7 +246,7 @@ async fn perform(write: &mut Write<'_>, by: &Performance<'_>, command: &Command)
         }
         Command::Matching(documents, change) => {
             by.is_current(write).await?;
-            matching::perform(write, by, documents, change).await.map(Outcome::Affected)
+            matching::perform(write, by, (documents, change)).await.map(Outcome::Affected)
         }
     }
 }
@@ -247,9 +282,7 @@ async fn perform_once(
             return Err(idempotency::in_flight());
         }
     }
-    let mut values = vec![by.caller.tenant().as_str().into(), principal.into(), key.as_str().into()];
-    values.push(by.now.minus(LIFETIME).as_micros().into());
-    if let Some(row) = write.one(FIND, values).await? {
+    if let Some(row) = write.one(FIND, kept_under(by.caller, key, by.now)?).await? {
         if column::<String>(&row, 0)? != fingerprint {
             return Err(idempotency::reused());
         }
@@ -266,6 +299,13 @@ async fn perform_once(
     ];
     write.execute(KEEP, values).await?;
     Ok(Once::new(outcome, false))
+}
+
+/// The values of [`FIND`].
+fn kept_under(caller: &Caller, key: &IdempotencyKey, now: Timestamp) -> Result<Vec<Value>> {
+    let oldest = now.minus(LIFETIME).as_micros();
+    let principal = idempotency::principal(caller)?;
+    Ok(vec![caller.tenant().as_str().into(), principal.into(), key.as_str().into(), oldest.into()])
 }
 
 const FIND: &str = "SELECT fingerprint, answer FROM universal_idempotency

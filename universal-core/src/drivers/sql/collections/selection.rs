@@ -6,13 +6,17 @@ use sea_orm::Value;
 use crate::{
     caller::Caller,
     clock::Timestamp,
-    collections::{plan::Scan, rule::Visible},
+    collections::{
+        index::Index,
+        plan::{self, Scan},
+        rule::Visible,
+    },
     drivers::sql::{
         dialect::Dialect,
         lower::{Lowered, json_value, lower},
     },
     error::Result,
-    expr::{Expression, Field, Known},
+    expr::{Expression, Field, Known, Part},
     id::CollectionName,
 };
 
@@ -100,6 +104,14 @@ impl Selection {
     /// Binds the values of a piece of SQL whose first placeholder is [`next`](Self::next).
     pub(super) fn bind_all(&mut self, values: Vec<Value>) {
         self.values.extend(values);
+    }
+
+    /// Finds the rows through the index that leaves the fewest to look at, if one does, in no order.
+    pub(super) fn narrow(&mut self, indexes: &[Index], conditions: &[Part<'_>]) {
+        if let Some(scan) = plan::choose(indexes, conditions, &[]) {
+            self.through(&scan);
+            self.between(Some(scan.low), Some(scan.high));
+        }
     }
 
     /// Finds the rows through an index: through the entries from one key on and before another.

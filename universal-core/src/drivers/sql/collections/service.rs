@@ -137,11 +137,7 @@ impl SqlCollections {
         let mut rows = Selection::new(self.database.dialect(), caller, collection, &visible, filter, now)?;
         let facts = expr::Known::of(caller, now);
         let conditions = plan::conditions(&visible, filter, &facts);
-        // In any order: only an index that finds fewer documents serves.
-        if let Some(scan) = plan::choose(configured.indexes(), &conditions, &[]) {
-            rows.through(&scan);
-            rows.between(Some(scan.low), Some(scan.high));
-        }
+        rows.narrow(configured.indexes(), &conditions);
         Ok((cursor, rows))
     }
 }
@@ -309,12 +305,17 @@ impl Collections for SqlCollections {
                 let reach = asked.reach();
                 let body = |row: &Row| text_length(row, 1);
                 let bytes = query.page_bytes.unwrap_or(PAGE_BYTES).min(PAGE_BYTES);
-                let (found, cut) = self.database.some(reach, statement.sql(), statement.values(), bytes, body).await?;
+                let (found, cut) = self.database.some(reach, &statement.sql(), statement.values(), bytes, body).await?;
                 statement.page(&found, cut, &self.cursors)?
             }
         };
         if query.count != Counting::None {
-            page.count = count::count(&self.database, asked.rows(dialect)?, query.count).await?;
+            let mut rows = asked.rows(dialect)?;
+            // What is estimated is estimated of the collection.
+            if search.is_none() && query.count != Counting::Estimated {
+                rows.narrow(configured.indexes(), &conditions);
+            }
+            page.count = count::count(&self.database, rows, query.count).await?;
         }
         let shown = page.items.into_iter().map(|document| configured.shown(caller, document));
         let shown = shown.collect::<Result<_>>()?;

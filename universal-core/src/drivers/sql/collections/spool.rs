@@ -8,6 +8,9 @@ use tokio::{
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// How many bytes are read at once: whoever reads holds a transaction open.
+const READ: usize = 256 * 1024;
+
 /// A file without a name, which goes away with its last handle, whatever ends the process.
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -40,7 +43,7 @@ impl Spool {
         self.file.flush().await.map_err(full)?;
         let mut file = self.file.get_ref().try_clone().await.map_err(full)?;
         file.rewind().await.map_err(full)?;
-        Ok(Spooled { file: BufReader::new(file) })
+        Ok(Spooled { file: BufReader::with_capacity(READ, file) })
     }
 }
 

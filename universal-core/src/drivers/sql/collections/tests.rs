@@ -11,14 +11,19 @@ use crate::{
     caller::Caller,
     clock::{Clock as _, ManualClock, SystemClock},
     collections::{
-        CollectionSettings, Collections as _, IndexSettings, IndexState, ListQuery, NewDocument, Precondition,
+        CollectionSettings, Collections as _, DocumentWrite, IndexSettings, IndexState, ListQuery, Matching,
+        MatchingWrite, NewDocument, Precondition,
+        count::Counting,
         list_cursor::CursorKey,
         plan,
         port::{IndexBuilder as _, Step},
         rule::Visible,
     },
     drivers::sql::{
-        collections::{SqlCollections, SqlConfigurations, list},
+        collections::{
+            SqlCollections, SqlConfigurations, list,
+            write::{self, Author},
+        },
         connection::{Database, Signals},
         dialect::Dialect,
         open::OpenOptions,
@@ -125,6 +130,15 @@ impl Node {
             WHERE i.name = $1 AND i.state <> 'dropping' ORDER BY e.key, e.tie";
         let rows = self.database.all(sql, vec![index.into()]).await.unwrap();
         rows.iter().map(|row| (column(row, 0).unwrap(), column(row, 1).unwrap(), column(row, 2).unwrap())).collect()
+    }
+
+    async fn execute(&self, sql: &str, values: Vec<sea_orm::Value>) {
+        let sql = sql.to_owned();
+        let written = self.database.write(move |write| {
+            let (sql, values) = (sql.clone(), values.clone());
+            Box::pin(async move { write.execute(&sql, values).await })
+        });
+        written.await.unwrap();
     }
 
     async fn count(&self, table: &str) -> i64 {
@@ -276,6 +290,82 @@ async fn a_page_ends_with_the_document_that_reaches_its_bytes(node: &Node) {
     assert_eq!(pages, [3, 2]);
 }
 
+/// What an index leaves out is not found by what goes through it.
+async fn writes_by_filter_and_counts_go_through_an_index(node: &Node) {
+    node.fill(300).await;
+    node.configure(&[("by_n", &["n"], false)]).await;
+    node.build().await;
+    let (caller, name) = (system(), &node.name);
+    let entry = "tenant_id = 'default' AND index_id = (SELECT max(id) FROM universal_indexes)";
+    let sql = format!("SELECT key FROM universal_index_entries WHERE {entry} AND tie = 'd00005'");
+    let key: Vec<u8> = column(&node.database.one(&sql, vec![]).await.unwrap().unwrap(), 0).unwrap();
+    let sql = format!("DELETE FROM universal_index_entries WHERE {entry} AND tie = 'd00005'");
+    node.execute(&sql, vec![]).await;
+    let marked = |filter: &'static str| async move {
+        let matching = Matching::new(name.clone(), filter).unwrap();
+        let patch = Object::patch_from_value(json!({"marks": {"$inc": 1}})).unwrap();
+        node.collections.update_where(&system(), matching, patch).await.unwrap().changed
+    };
+    let counted = |filter: &'static str| async move {
+        let query = query(filter, "").with_count(Counting::Exact);
+        node.collections.list(&system(), name, &query).await.unwrap().value.count.unwrap().value
+    };
+    // 5, 102, 199 and 296 without the first.
+    for filter in ["n == 5", "n > 4 && n < 6"] {
+        assert_eq!((marked(filter).await, counted(filter).await), (3, 3), "{filter}");
+    }
+    let (collections, matching) = (Arc::clone(&node.collections), Matching::new(name.clone(), "n == 5").unwrap());
+    let affected = node.database.transaction(move |tx| {
+        Box::pin(async move { collections.write_where_in(tx, &caller, matching, MatchingWrite::Delete).await })
+    });
+    assert_eq!(affected.await.unwrap().changed, 3);
+    // A part of an index that is too large to be put in the order of ids is not gone through.
+    let sql = "WITH RECURSIVE many (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n <= 20000)
+        INSERT INTO universal_index_entries (tenant_id, index_id, key, tie)
+        SELECT 'default', i.id, $1, 'none-' || many.n FROM many, (SELECT max(id) AS id FROM universal_indexes) AS i";
+    node.execute(sql, vec![key.into()]).await;
+    assert_eq!((marked("n > 4 && n < 6").await, marked("n == 5").await), (1, 0));
+}
+
+/// What is refused leaves nothing that a group of writes would have to be rolled back for.
+#[cfg(feature = "sqlite")]
+async fn a_refused_write_has_written_nothing(node: &Node) {
+    node.configure(&[("mail", &["mail"], true)]).await;
+    node.fill(3).await;
+    let (_, known) = node.collections.before_read(system().tenant(), &node.name).await.unwrap();
+    let (collection, now) = (node.name.clone(), node.clock.now());
+    let body = || Object::from_value(json!({"mail": 2})).unwrap();
+    let id = |id| DocumentId::new(id).unwrap();
+    let created = |at| {
+        let document = NewDocument::new(body()).with_id(id(at));
+        DocumentWrite::Create { collection: collection.clone(), document }
+    };
+    let put = |at| {
+        let (collection, precondition) = (collection.clone(), Precondition::None);
+        DocumentWrite::Replace { collection, id: id(at), body: body(), precondition }
+    };
+    for (operation, refusal) in [
+        (created("new"), Some("unique-violation")),
+        (put("new"), Some("unique-violation")),
+        (put("d00001"), Some("unique-violation")),
+        // That its id is taken is told before what else is wrong with it.
+        (created("d00001"), Some("document-exists")),
+        (put("d00002"), None),
+    ] {
+        let (known, shared) = (known.clone(), Arc::new(operation));
+        let outcome = node.database.write(move |write| {
+            let (known, operation) = (known.clone(), Arc::clone(&shared));
+            Box::pin(async move {
+                let caller = system();
+                let author = Author { caller: &caller, known: &known, now };
+                let outcome = write::apply(write, author, &operation).await;
+                Ok((outcome.err().map(|error| error.code()), write.changes() > 0))
+            })
+        });
+        assert_eq!(outcome.await.unwrap(), (refusal, refusal.is_none()));
+    }
+}
+
 macro_rules! on_sqlite {
     ($($case:ident),*) => {
         #[cfg(feature = "sqlite")]
@@ -296,7 +386,9 @@ on_sqlite!(
     entries_are_those_that_would_be_made_afresh,
     a_builder_goes_on_where_another_stopped,
     what_is_taken_away_leaves_nothing,
-    a_page_ends_with_the_document_that_reaches_its_bytes
+    a_page_ends_with_the_document_that_reaches_its_bytes,
+    writes_by_filter_and_counts_go_through_an_index,
+    a_refused_write_has_written_nothing
 );
 
 /// Needs `UNIVERSAL_TEST_POSTGRES_URL`, a server on which databases may be made.
@@ -352,7 +444,8 @@ mod on_postgres {
         entries_are_those_that_would_be_made_afresh,
         a_builder_goes_on_where_another_stopped,
         what_is_taken_away_leaves_nothing,
-        a_page_ends_with_the_document_that_reaches_its_bytes
+        a_page_ends_with_the_document_that_reaches_its_bytes,
+        writes_by_filter_and_counts_go_through_an_index
     );
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,16 +63,13 @@ pub(super) async fn apply(write: &mut Write<'_>, author: Author<'_>, operation: 
         DocumentWrite::Replace { collection, id, body, precondition } => {
             replace(write, author, (collection, id), (body, precondition)).await?
         }
-        DocumentWrite::Patch { collection, id, patch, precondition } => {
+        DocumentWrite::Patch { collection, id, patch: changes, precondition } => {
             let current = write.lock_document(author.tenant(), collection, id).await?;
-            let decided = decide::patch(&author.writing(), current.as_ref(), patch, precondition)?;
-            let decided = author.before_store(write, current.as_ref(), decided).await?;
-            update(write, author, current.as_ref(), decided).await?
+            patch(write, author, current.as_ref(), (changes, precondition)).await?
         }
         DocumentWrite::Delete { collection, id, precondition } => {
             let current = write.lock_document(author.tenant(), collection, id).await?;
-            decide::delete(&author.writing(), current.as_ref(), precondition)?;
-            delete(write, author, current).await?
+            delete(write, author, current, precondition).await?
         }
     };
     let shown = |document| author.known.configured.shown(author.caller, document);
@@ -122,6 +119,18 @@ async fn replace(
     Err(Error::new(ErrorKind::Busy, WRITE_CONFLICT, "the document is created and deleted all the time; try again"))
 }
 
+/// Patches a document whose row is locked.
+pub(super) async fn patch(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: Option<&Document>,
+    (changes, precondition): (&Object, &Precondition),
+) -> Result<Written> {
+    let decided = decide::patch(&author.writing(), current, changes, precondition)?;
+    let decided = author.before_store(write, current, decided).await?;
+    update(write, author, current, decided).await
+}
+
 /// The code of a write that met others of the same document and may succeed when it is done again.
 pub(super) const WRITE_CONFLICT: &str = "write-conflict";
 
@@ -132,7 +141,21 @@ pub(super) async fn insert(
     decided: Decided<'_>,
 ) -> Result<Option<Document>> {
     beside::check(write, author, None, &decided).await?;
-    let Decided { document, members, .. } = decided;
+    if let Some(violation) = write.refusal(&author, (&decided.document, &decided.members)).await? {
+        // That the id is taken is told first.
+        let sql = "SELECT 1 FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
+        let key = rows::key(author.tenant(), &decided.document.collection, &decided.document.id);
+        return if write.one(sql, key).await?.is_some() { Ok(None) } else { Err(violation) };
+    }
+    if !insert_row(write, author, &decided).await? {
+        return Ok(None);
+    }
+    complete(write, author, decided).await.map(Some)
+}
+
+/// Takes the id of a new document that was checked; answers `false` if it is taken. [`complete`] must follow.
+pub(super) async fn insert_row(write: &mut Write<'_>, author: Author<'_>, decided: &Decided<'_>) -> Result<bool> {
+    let document = &decided.document;
     let sql = format!(
         "INSERT INTO universal_documents (tenant_id, collection, id, body, revision, owner_id, created_at, updated_at)
          VALUES ($1, $2, $3, {}, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
@@ -144,9 +167,12 @@ pub(super) async fn insert(
     values.push(document.owner.as_ref().map(|owner| owner.as_str().to_owned()).into());
     values.push(document.created_at.as_micros().into());
     values.push(document.updated_at.as_micros().into());
-    if write.execute(&sql, values).await? == 0 {
-        return Ok(None);
-    }
+    Ok(write.execute(&sql, values).await? > 0)
+}
+
+/// Stores what belongs to a document whose row is new: its entries, its words, its change.
+pub(super) async fn complete(write: &mut Write<'_>, author: Author<'_>, decided: Decided<'_>) -> Result<Document> {
+    let Decided { document, members, .. } = decided;
     if let Err(error) = write.change_entries(&author, None, Some((&document, Some(&members)))).await {
         if error.code() == "unique-violation" {
             // Nothing must be left in a transaction that goes on.
@@ -157,7 +183,7 @@ pub(super) async fn insert(
     write.store_words(author.tenant(), &author.known.configured, &document, &members).await?;
     record(write, author, Operation::Create, None, Some(&document), author.now).await?;
     beside::created(write, author, &document, &members).await?;
-    Ok(Some(document))
+    Ok(document)
 }
 
 pub(super) async fn update(
@@ -186,7 +212,14 @@ pub(super) async fn update(
     Ok(Written::Updated(decided.document))
 }
 
-async fn delete(write: &mut Write<'_>, author: Author<'_>, current: Option<Document>) -> Result<Written> {
+/// Deletes a document whose row is locked.
+pub(super) async fn delete(
+    write: &mut Write<'_>,
+    author: Author<'_>,
+    current: Option<Document>,
+    precondition: &Precondition,
+) -> Result<Written> {
+    decide::delete(&author.writing(), current.as_ref(), precondition)?;
     // The decision has refused a document that is not there.
     let current = current.ok_or_else(|| Error::internal("a deletion was decided without a document"))?;
     if let Err(error) = author.known.configured.takes_writes() {

@@ -36,7 +36,7 @@ use crate::{
 const QUEUE: usize = 4096;
 /// How many writes share one commit at most.
 const GROUP: usize = 256;
-/// How long one write may take inside the group.
+/// How long one write may take inside a group.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The sending end of the writer.
@@ -46,7 +46,10 @@ pub(in crate::drivers::sql) struct Writer {
 }
 
 enum Request {
+    /// In a commit with others.
     Write(Box<dyn Member>),
+    /// In a commit of its own.
+    Alone(Box<dyn Member>),
     Exclusive(oneshot::Sender<Result<Grant>>),
 }
 
@@ -81,8 +84,19 @@ impl Writer {
         T: Send + 'static,
         F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        self.send(Request::Write(Box::new(Queued { operation, answer, outcome: None }))).await?;
+        let (queued, answered) = Queued::new(operation, WRITE_LIMIT);
+        self.send(Request::Write(Box::new(queued))).await?;
+        answered.await.map_err(|_| shutting_down())?
+    }
+
+    /// The same for a write that may take so long: it shares its commit with no other, and so runs once.
+    pub(in crate::drivers::sql) async fn write_alone<T, F>(&self, limit: Duration, operation: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Write<'_>) -> BoxFuture<'a, Result<T>> + Send + Sync + 'static,
+    {
+        let (queued, answered) = Queued::new(operation, limit);
+        self.send(Request::Alone(Box::new(queued))).await?;
         answered.await.map_err(|_| shutting_down())?
     }
 
@@ -126,12 +140,22 @@ trait Member: Send {
     fn answer(self: Box<Self>);
     /// Whether the caller still waits; a write that has not begun for one who left is dropped.
     fn is_wanted(&self) -> bool;
+    /// How long it may take.
+    fn limit(&self) -> Duration;
 }
 
 struct Queued<T, F> {
     operation: F,
+    limit: Duration,
     answer: oneshot::Sender<Result<T>>,
     outcome: Option<Result<T>>,
+}
+
+impl<T, F> Queued<T, F> {
+    fn new(operation: F, limit: Duration) -> (Self, oneshot::Receiver<Result<T>>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { operation, limit, answer, outcome: None }, answered)
+    }
 }
 
 impl<T, F> Member for Queued<T, F>
@@ -142,10 +166,13 @@ where
     fn run<'a>(&'a mut self, write: &'a mut Write<'_>) -> BoxFuture<'a, bool> {
         Box::pin(async move {
             let running = std::panic::AssertUnwindSafe((self.operation)(write)).catch_unwind();
-            let outcome = match tokio::time::timeout(WRITE_LIMIT, running).await {
+            let outcome = match tokio::time::timeout(self.limit, running).await {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "internal", "a write panicked; it was rolled back")),
-                Err(_) => Err(Error::new(ErrorKind::Timeout, "write-timeout", "the write took longer than 5 s")),
+                Err(_) => {
+                    let message = format!("the write took longer than {} s", self.limit.as_secs_f64());
+                    Err(Error::new(ErrorKind::Timeout, "write-timeout", message))
+                }
             };
             let succeeded = outcome.is_ok();
             self.outcome = Some(outcome);
@@ -158,7 +185,7 @@ where
     }
 
     fn answer(self: Box<Self>) {
-        let Self { operation, answer, outcome } = *self;
+        let Self { operation, answer, outcome, .. } = *self;
         // What the operation holds is let go before its caller goes on.
         drop(operation);
         // The caller may have gone; its write stands all the same.
@@ -167,6 +194,10 @@ where
 
     fn is_wanted(&self) -> bool {
         !self.answer.is_closed()
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
     }
 }
 
@@ -200,7 +231,11 @@ impl Loop {
             for request in waiting.drain(..) {
                 match request {
                     Request::Write(member) if member.is_wanted() => group.push(member),
-                    Request::Write(_) => {}
+                    Request::Alone(member) if member.is_wanted() => {
+                        self.commit_group(std::mem::take(&mut group)).await;
+                        self.commit_group(vec![member]).await;
+                    }
+                    Request::Write(_) | Request::Alone(_) => {}
                     Request::Exclusive(grant) => {
                         self.commit_group(std::mem::take(&mut group)).await;
                         self.lender.lend(grant).await;
@@ -238,7 +273,7 @@ impl Loop {
         let (mut effects, mut heads) = (Effects::default(), Heads::default());
         for member in group.iter_mut() {
             let mut own = Effects::default();
-            self.native.set_limit(WRITE_LIMIT);
+            self.native.set_limit(member.limit());
             let succeeded = member.run(&mut Write::native(&mut self.native, &mut heads, &mut own)).await;
             if own.broken() || (!succeeded && own.wrote()) {
                 if succeeded {
