@@ -31,7 +31,7 @@ pub struct Nodes {
     pub way: Option<Proxy>,
     /// The PostgreSQL that they have for themselves, if they do.
     pub postgres: Option<PostgresServer>,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl Nodes {
@@ -39,7 +39,7 @@ impl Nodes {
     pub async fn started(between: Between) -> Self {
         let database = TestDatabase::migrated().await;
         let mut nodes = Self::on(database.url(), between).await;
-        nodes._database = Some(database);
+        nodes.database = Some(database);
         nodes
     }
 
@@ -69,7 +69,13 @@ impl Nodes {
             }
         };
         let (one, other) = tokio::join!(server().started(), server().started());
-        Self { one, other, redis, way, postgres: None, _database: None }
+        Self { one, other, redis, way, postgres: None, database: None }
+    }
+
+    /// The database that both are on, in the PostgreSQL of all tests.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        self.database.as_ref().expect("nodes in the PostgreSQL of all tests")
     }
 
     /// The same user on each node.
