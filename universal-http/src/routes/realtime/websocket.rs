@@ -18,8 +18,8 @@ use tokio_tungstenite::{
 
 use super::{
     connection::{Connection, End},
+    counting::{Counting, Flooded},
     frame::ServerFrame,
-    rate::Rate,
 };
 use crate::state::State;
 
@@ -54,8 +54,10 @@ where
         .max_write_buffer_size(4 * 1024 * 1024)
         .max_message_size(Some(state.limits.frame))
         .max_frame_size(Some(state.limits.frame));
+    let io = Counting::new(io, state.limits.frames_per_second);
+    let flooded = io.flooded();
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let closing = Life { socket: &mut socket, connection, state }.live().await;
+    let closing = Life { socket: &mut socket, flooded, connection, state }.live().await;
     if let Some((code, reason)) = closing {
         // A reason has at most 123 bytes (RFC 6455 §5.5); ours are ASCII.
         let reason: String = reason.chars().take(120).collect();
@@ -70,7 +72,8 @@ where
 }
 
 struct Life<'a, S> {
-    socket: &'a mut WebSocketStream<S>,
+    socket: &'a mut WebSocketStream<Counting<S>>,
+    flooded: Flooded,
     connection: Connection,
     state: &'a State,
 }
@@ -78,7 +81,6 @@ struct Life<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
     async fn live(mut self) -> Closing {
         let limits = &self.state.limits;
-        let mut rate = Rate::new(limits.frames_per_second);
         let mut pings = interval(limits.ping);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings.reset();
@@ -96,9 +98,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
                         Ok(text) => text,
                         Err(closing) => return closing,
                     };
-                    if !rate.take() {
-                        return Some((TOO_MANY, format!("at most {} frames a second", limits.frames_per_second)));
-                    }
                     if let Some(text) = text && let Err(closing) = self.answer(&text).await {
                         return closing;
                     }
@@ -110,6 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
                         },
                         Some(Err(end)) => return self.end(end).await,
                     }
+                }
+                () = self.flooded.behind_read() => {
+                    return Some((TOO_MANY, format!("at most {} frames a second", limits.frames_per_second)));
                 }
                 frame = self.connection.next() => match frame {
                     Ok(frame) => if let Err(closing) = self.send_with_followers(frame).await {
