@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use tokio::time::timeout;
 use universal_tests::{
     bare::{Bare, Heard},
     client::Client,
@@ -64,7 +65,7 @@ impl Listener {
         assert_eq!(stream.next_of_interest().await.expect("a first event").event, "subscribed");
         admin.put(&format!("/db/{collection}/before"), json!({ "n": 0 })).await.expect(201);
         for socket in &mut sockets {
-            socket.hear_of("change").await.unwrap_or_else(|end| panic!("{why:?}: {end:?}"));
+            hear(socket, "change").await;
         }
         assert_eq!(stream.next_of_interest().await.expect("an event").event, "change");
         Self { collection, client, sockets, stream }
@@ -91,11 +92,11 @@ impl Listener {
 
     async fn hears_the_mark_alone(&mut self) {
         let [subscribed, watched] = &mut self.sockets;
-        let change = subscribed.hear_of("change").await.expect("an open socket");
+        let change = hear(subscribed, "change").await;
         assert!(change.contains("\"id\":\"mark\""), "{change}");
-        let snapshot = watched.hear_of("snapshot").await.expect("an open socket");
+        let snapshot = hear(watched, "snapshot").await;
         assert!(snapshot.contains("\"documents\":[]"), "{snapshot}");
-        let change = watched.hear_of("change").await.expect("an open socket");
+        let change = hear(watched, "change").await;
         assert!(change.contains("\"id\":\"mark\""), "{change}");
         let event = self.stream.next_of_interest().await.expect("an event");
         assert!(event.event == "change" && event.data.contains("\"id\":\"mark\""), "{event:?}");
@@ -115,8 +116,14 @@ async fn open(client: &Client, kind: &str, collection: &str) -> Bare {
     ] {
         socket.say(&frame.to_string()).await.expect("an open socket");
     }
-    socket.hear_of("subscribed").await.expect("an answer");
+    hear(&mut socket, if kind == "watch" { "snapshot" } else { "subscribed" }).await;
     socket
+}
+
+/// The next frame of this type, which must come.
+async fn hear(socket: &mut Bare, kind: &str) -> String {
+    let heard = timeout(PATIENCE, socket.hear_of(kind)).await;
+    heard.unwrap_or_else(|_| panic!("no {kind} came")).unwrap_or_else(|end| panic!("{end:?} instead of {kind}"))
 }
 
 async fn end(house: &House, admin: &Client, listener: &Listener, why: Why) {

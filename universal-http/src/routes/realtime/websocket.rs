@@ -1,6 +1,6 @@
 //! A WebSocket: frames in, frames out, and a limit for everything.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use tokio::{
@@ -148,6 +148,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
     async fn send_with_followers(&mut self, first: ServerFrame) -> Result<(), Closing> {
         self.feed(Message::text(first.to_text())).await?;
         for _ in 1..BATCH {
+            // Room first: of what a client does not take, one frame waits and not a second one beside it.
+            self.within(Step::Room).await?;
             match self.connection.next().now_or_never() {
                 None => break,
                 Some(Ok(frame)) => self.feed(Message::text(frame.to_text())).await?,
@@ -191,6 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
     async fn within(&mut self, step: Step) -> Result<(), Closing> {
         let work = async {
             match step {
+                Step::Room => poll_fn(|cx| self.socket.poll_ready_unpin(cx)).await,
                 Step::Feed(message) => self.socket.feed(message).await,
                 Step::Flush => self.socket.flush().await,
             }
@@ -203,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Life<'_, S> {
 }
 
 enum Step {
+    Room,
     Feed(Message),
     Flush,
 }
