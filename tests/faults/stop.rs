@@ -205,12 +205,12 @@ fn unfinished_log(folder: &Path) -> Vec<String> {
 
 async fn stopped_under_writers(server: Server, what: &str) {
     let rounds = Volume::from_environment().pick(3, 100);
-    let client = server.client().someone().await;
+    let mut client = server.client().someone().await;
     let mut sum = Sum::default();
     for round in 0..rounds {
         // An access token lives 15 minutes, which a release's volume may outlast.
         let answer = server.client().post("/auth/refresh", json!({ "refresh_token": client.refresh_token() })).await;
-        let client = if answer.status == 200 { client.signed_in(&answer) } else { client.clone() };
+        client = client.signed_in(&answer.expect(200));
         sum.round(&server, &client, round).await;
     }
     sum.show(what, &server);

@@ -207,7 +207,9 @@ impl<'a> Stage<'a> {
         for eye in &mut user.eyes {
             match eye.renew(&user.client).await {
                 // The old credentials were looked at first, and are good no longer.
-                Err(fault) if fault.contains("4401") => eye.come(&user.client).await?,
+                Err(fault) if ["4401", "session-ended"].iter().any(|end| fault.contains(end)) => {
+                    eye.come(&user.client).await?
+                }
                 renewed => renewed?,
             }
         }
