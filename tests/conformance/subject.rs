@@ -14,7 +14,14 @@ use universal_tests::postgres::TestDatabase;
 pub(crate) struct Subject {
     pub(crate) backend: Backend,
     pub(crate) clock: Arc<ManualClock>,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
+}
+
+impl Subject {
+    /// A connection of the test's own to the PostgreSQL it stands on.
+    pub(crate) async fn connect(&self) -> sea_orm::DatabaseConnection {
+        self.database.as_ref().expect("a backend on PostgreSQL").connect().await
+    }
 }
 
 /// On which database a suite runs.
@@ -30,14 +37,14 @@ pub(crate) async fn subject(on: On) -> Subject {
     match on {
         On::Sqlite => {
             let backend = builder.build().await.expect("a temporary SQLite backend opens");
-            Subject { backend, clock, _database: None }
+            Subject { backend, clock, database: None }
         }
         On::Postgres => {
             let database = TestDatabase::migrated().await;
             let builder = builder.with_postgres_connection(database.connect().await);
             let backend = builder.with_master_key(MasterKey::generate().unwrap()).build().await;
             let backend = backend.expect("a backend opens on PostgreSQL");
-            Subject { backend, clock, _database: Some(database) }
+            Subject { backend, clock, database: Some(database) }
         }
     }
 }

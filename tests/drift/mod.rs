@@ -7,5 +7,6 @@ mod hostile;
 mod mirrors;
 mod model;
 mod player;
+mod rights;
 mod sequences;
 mod worst_filters;

@@ -15,6 +15,7 @@ use universal_tests::{
     client::Client,
     environment::Volume,
     nodes::{Between, Nodes},
+    proxy::Proxy,
     subscriber::Subscriber,
     wait,
 };
@@ -245,6 +246,18 @@ async fn events_come_without_any_hint_between_nodes() {
         scene.gets_on().await;
     }
     scene.judge("no hints").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_without_any_notification_of_postgresql() {
+    let nodes = Nodes::started(Between::Silence).await;
+    let scene = Scene::begin(nodes).await;
+    for _ in 0..rounds() {
+        scene.gets_on().await;
+    }
+    let lost = scene.nodes.way.as_ref().map_or(0, Proxy::lost);
+    assert!(lost > 0, "nothing was lost on the way");
+    scene.judge(&format!("{lost} notifications lost")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

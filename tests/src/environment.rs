@@ -74,3 +74,15 @@ impl Volume {
         }
     }
 }
+
+/// Ends the test, with a sentence that says how to go on, unless so many files may be open at once here and in what is
+/// started from here.
+pub fn required_files(count: usize) {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let allowed = line.and_then(|line| line.split_ascii_whitespace().next()).and_then(|limit| limit.parse().ok());
+    // Where it is unlimited or not told, the test will show.
+    if let Some(allowed) = allowed.filter(|allowed: &usize| *allowed < count) {
+        panic!("{count} files must be open at once, and {allowed} may be: `ulimit -n {count}` before the tests");
+    }
+}

@@ -10,6 +10,7 @@
     reason = "a fixture that cannot do its work ends the test, and says why"
 )]
 
+pub mod bare;
 pub mod chromium;
 pub mod client;
 pub mod environment;

@@ -1,5 +1,7 @@
 //! Two example servers that are one installation: on one PostgreSQL, with or without a Redis between them.
 
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
 use crate::{
     client::Client,
     postgres::{MASTER_KEY, TestDatabase},
@@ -16,6 +18,8 @@ pub enum Between {
     Redis,
     /// The database alone.
     Postgres,
+    /// The database alone, on a way on which no notification arrives.
+    Silence,
 }
 
 /// Two running nodes, and what they stand on.
@@ -27,11 +31,11 @@ pub struct Nodes {
     pub other: Server,
     /// The Redis between them, if there is one.
     pub redis: Option<Redis>,
-    /// The way to that Redis, which can be cut.
+    /// The way to that Redis, which can be cut, or the silent way to the database.
     pub way: Option<Proxy>,
     /// The PostgreSQL that they have for themselves, if they do.
     pub postgres: Option<PostgresServer>,
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
 }
 
 impl Nodes {
@@ -39,7 +43,7 @@ impl Nodes {
     pub async fn started(between: Between) -> Self {
         let database = TestDatabase::migrated().await;
         let mut nodes = Self::on(database.url(), between).await;
-        nodes._database = Some(database);
+        nodes.database = Some(database);
         nodes
     }
 
@@ -51,25 +55,39 @@ impl Nodes {
         nodes
     }
 
-    async fn on(database: String, between: Between) -> Self {
+    async fn on(mut database: String, between: Between) -> Self {
         let (mut redis, mut way) = (None, None);
-        if between == Between::Redis {
-            let started = Redis::started().await;
-            way = Some(Proxy::to(started.address()).await);
-            redis = Some(started);
+        match between {
+            Between::Redis => {
+                let started = Redis::started().await;
+                way = Some(Proxy::to(started.address()).await);
+                redis = Some(started);
+            }
+            Between::Postgres => {}
+            Between::Silence => {
+                let silent = Proxy::without_notifications(address(&database)).await;
+                database = at(&database, &silent);
+                way = Some(silent);
+            }
         }
         let server = || {
             let server = Server::prepare("server", None)
                 .with("DATABASE_URL", database.clone())
                 .with("UNIVERSAL_MASTER_KEY", MASTER_KEY)
                 .with("UNIVERSAL_DATABASE_CONNECTIONS", "8");
-            match &way {
-                Some(way) => server.with("REDIS_URL", format!("redis://{}", way.address())),
-                None => server,
+            match (&redis, &way) {
+                (Some(_), Some(way)) => server.with("REDIS_URL", format!("redis://{}", way.address())),
+                _ => server,
             }
         };
         let (one, other) = tokio::join!(server().started(), server().started());
-        Self { one, other, redis, way, postgres: None, _database: None }
+        Self { one, other, redis, way, postgres: None, database: None }
+    }
+
+    /// The database that both are on, in the PostgreSQL of all tests.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        self.database.as_ref().expect("nodes in the PostgreSQL of all tests")
     }
 
     /// The same user on each node.
@@ -78,4 +96,25 @@ impl Nodes {
         let other = self.other.client().with_token(client.token());
         (client, other)
     }
+}
+
+/// The host and port in the address of a database.
+fn authority(database: &str) -> (&str, &str, &str) {
+    let begin = database.find("://").expect("an address") + 3;
+    let begin = database[begin..].find('@').map_or(begin, |at| begin + at + 1);
+    let end = database[begin..].find('/').map_or(database.len(), |slash| begin + slash);
+    (&database[..begin], &database[begin..end], &database[end..])
+}
+
+fn address(database: &str) -> SocketAddr {
+    let (_, authority, _) = authority(database);
+    let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:5432") };
+    authority.to_socket_addrs().ok().and_then(|mut found| found.next()).expect("the host of the database")
+}
+
+/// The same database, by another way; without TLS, so that the way can see what goes on it.
+fn at(database: &str, way: &Proxy) -> String {
+    let (before, _, behind) = authority(database);
+    let mark = if behind.contains('?') { '&' } else { '?' };
+    format!("{before}{}{behind}{mark}sslmode=disable", way.address())
 }

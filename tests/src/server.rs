@@ -200,8 +200,17 @@ impl Server {
 
     /// `kill -TERM`, and waits until it has ended by itself.
     pub async fn stop(&self) -> ExitStatus {
-        let id = self.slot().as_ref().expect("a running server").id();
-        signal(id, "TERM");
+        self.terminate();
+        self.ended().await
+    }
+
+    /// `kill -TERM`, and does not wait.
+    pub fn terminate(&self) {
+        signal(self.slot().as_ref().expect("a running server").id(), "TERM");
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&self) -> ExitStatus {
         let status = wait::until_some("the server to stop", Duration::from_secs(40), || async { self.exited() }).await;
         self.slot().take();
         status

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::{body::Incoming, service::service_fn};
@@ -38,6 +38,12 @@ use crate::{
     body::{BoxError, RequestBody},
     middleware::catch_panic::said,
 };
+
+/// How long connections are accepted after the stop: those that the kernel has taken already.
+const LAST_CALL: Duration = Duration::from_millis(50);
+/// How long a connection that is told to stop waits for a request that may be on its way. Whoever has just sent one on an
+/// idle connection would else lose it.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// The address of the other end of the connection, in the extensions of every request that [`serve`] passes on. Behind
 /// a proxy it is the proxy's.
@@ -108,6 +114,17 @@ where
             }
         }
     }
+    // Whoever has connected by now has perhaps asked already; closing the listener would cut them off.
+    let last_call = async {
+        loop {
+            let Ok(permit) = Arc::clone(&slots).acquire_owned().await else { return };
+            let Ok((stream, peer)) = listener.accept().await else { return };
+            if let Some(counted) = addresses.admit(peer.ip(), house.options.connections_per_address) {
+                house.open(stream, peer, service.clone(), (permit, counted));
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LAST_CALL, last_call).await;
     drop(listener);
     house.close().await
 }
@@ -164,10 +181,11 @@ impl House {
         stream.set_nodelay(true)?;
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options, held));
-        let (body_idle, tasks) = (self.options.body_idle, self.tasks.clone());
+        let (body_idle, tasks, stop) = (self.options.body_idle, self.tasks.clone(), self.stop.clone());
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut service, activity, tasks) = (service.clone(), Arc::clone(&activity), tasks.clone());
-            if request.version() == Version::HTTP_2 {
+            let (stop, is_multiplexed) = (stop.clone(), request.version() == Version::HTTP_2);
+            if is_multiplexed {
                 activity.set_multiplexed();
             }
             let busy = activity.begin();
@@ -180,9 +198,12 @@ impl House {
                 });
                 request.extensions_mut().insert(PeerAddress(peer));
                 poll_fn(|cx| service.poll_ready(cx)).await?;
-                let response = service.call(request).await?;
+                let mut response = service.call(request).await?;
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     activity.set_upgraded();
+                } else if stop.is_cancelled() && !is_multiplexed {
+                    // The last answer on this connection; the next request must find another process.
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| until_sent(body, busy)))
             }
@@ -204,8 +225,14 @@ impl House {
         let connection = builder.serve_connection_with_upgrades(io, service);
         tokio::pin!(connection);
         tokio::select! {
+            biased;
             result = connection.as_mut() => return result,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.stop.cancelled() => {}
+        }
+        tokio::select! {
+            biased;
+            result = connection.as_mut() => return result,
+            () = tokio::time::sleep(LINGER) => connection.as_mut().graceful_shutdown(),
         }
         connection.await
     }

@@ -3,7 +3,11 @@
 mod channel_frame;
 mod channels;
 mod connection;
+#[cfg(feature = "websocket")]
+mod counting;
 mod frame;
+#[cfg(any(feature = "websocket", feature = "socketio"))]
+mod framing;
 #[cfg(any(feature = "websocket", feature = "socketio"))]
 mod handshake;
 mod rare;

@@ -23,9 +23,9 @@ use tokio_tungstenite::{
 
 use super::{
     connection::{Connection, End},
+    counting::{Counting, Flooded},
     frame::ServerFrame,
     rare::Rare,
-    rate::Rate,
 };
 use crate::state::State;
 
@@ -60,8 +60,10 @@ where
         .max_write_buffer_size(4 * 1024 * 1024)
         .max_message_size(Some(state.limits.frame))
         .max_frame_size(Some(state.limits.frame));
+    let io = Counting::new(io, state.limits.frames_per_second);
+    let flooded = io.flooded();
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let closing = Life::new(&mut socket, connection, state).live().await;
+    let closing = Life::new(&mut socket, flooded, connection, state).live().await;
     if let Some((code, reason)) = closing {
         // A reason has at most 123 bytes (RFC 6455 §5.5); ours are ASCII.
         let reason: String = reason.chars().take(120).collect();
@@ -76,7 +78,8 @@ where
 }
 
 struct Life<'a, S> {
-    socket: &'a mut WebSocketStream<S>,
+    socket: &'a mut WebSocketStream<Counting<S>>,
+    flooded: Flooded,
     /// The reading half is looked at when something has come, not for every event that goes out.
     incoming: Rare,
     connection: Connection,
@@ -102,16 +105,20 @@ impl Due {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
-    fn new(socket: &'a mut WebSocketStream<S>, connection: Connection, state: &'a State) -> Self {
+    fn new(
+        socket: &'a mut WebSocketStream<Counting<S>>,
+        flooded: Flooded,
+        connection: Connection,
+        state: &'a State,
+    ) -> Self {
         let (limits, now) = (&state.limits, Instant::now());
         let due = Due { ping: now + limits.ping, answer: None, settle: Some(now + limits.first_subscription) };
         let alarm = Box::pin(sleep_until(due.next()));
-        Self { socket, incoming: Rare::new(), connection, state, alarm, due }
+        Self { socket, flooded, incoming: Rare::new(), connection, state, alarm, due }
     }
 
     async fn live(mut self) -> Closing {
         let limits = &self.state.limits;
-        let mut rate = Rate::new(limits.frames_per_second);
         loop {
             if self.due.settle.is_some() && self.connection.is_settled() {
                 self.due.settle = None;
@@ -128,9 +135,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
                         Ok(text) => text,
                         Err(closing) => return closing,
                     };
-                    if !rate.take() {
-                        return Some((TOO_MANY, format!("at most {} frames a second", limits.frames_per_second)));
-                    }
                     if let Some(text) = text && let Err(closing) = self.answer(&text).await {
                         return closing;
                     }
@@ -138,6 +142,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
                     if let Err(closing) = self.send_ready(None).await {
                         return closing;
                     }
+                }
+                () = self.flooded.behind_read() => {
+                    return Some((TOO_MANY, format!("at most {} frames a second", limits.frames_per_second)));
                 }
                 frame = self.connection.next() => {
                     let sent = match frame {
@@ -187,6 +194,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
         let mut next = first;
         for sent in 0..BATCH {
             if next.is_none() {
+                if sent > 0 {
+                    // Room first: of what a client does not take, one frame waits and not a second one beside it.
+                    self.within(Step::Room).await?;
+                }
                 next = match self.connection.ready().await {
                     Ok(next) => next,
                     Err(end) => return Err(self.end(end).await),
@@ -236,6 +247,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
         let limit = self.state.limits.reading;
         let work = async {
             match step {
+                Step::Room => poll_fn(|cx| self.socket.poll_ready_unpin(cx)).await,
                 Step::Feed(message) => self.socket.feed(message).await,
                 Step::Flush => self.socket.flush().await,
             }
@@ -254,6 +266,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
 }
 
 enum Step {
+    Room,
     Feed(Message),
     Flush,
 }

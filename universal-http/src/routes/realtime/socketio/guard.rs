@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{
-    frames::{Frames, Seen},
+    super::framing::{Frames, Seen},
     refusals::Refusals,
     session::{Fault, Session},
 };

@@ -4,7 +4,6 @@
 //! ([`guard`]), and what waits for its client is bounded in bytes ([`flow`]).
 
 mod flow;
-mod frames;
 mod guard;
 mod inbox;
 mod life;

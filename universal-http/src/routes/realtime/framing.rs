@@ -1,4 +1,5 @@
 //! The frames in a stream of WebSocket bytes (RFC 6455 §5.2), looked at in passing.
+#![cfg_attr(not(feature = "socketio"), expect(dead_code, reason = "only Socket.IO looks into them"))]
 
 /// The longest head: two bytes, a length of eight, a mask of four; and two bytes of what it carries.
 const LONGEST: usize = 16;

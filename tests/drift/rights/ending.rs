@@ -1,0 +1,187 @@
+//! Whoever may hear no more hears no more: after logout, the end of a token or an account, the loss of a role, another rule.
+
+use std::time::Duration;
+
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
+use tokio::time::timeout;
+use universal_tests::{
+    bare::{Bare, Heard},
+    client::Client,
+    sse::Sse,
+    wait,
+};
+
+use super::house::House;
+use crate::conformance::subject::On;
+
+/// How long it may take until nothing more is told.
+const GRACE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why somebody may hear no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Logout,
+    Expiry,
+    Disabled,
+    Deleted,
+    Role,
+    Rule,
+}
+
+impl Why {
+    /// By what the documents are seen before.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Role => "\"editor\" in caller.roles",
+            _ => "caller.id != null",
+        }
+    }
+
+    /// Whether the credentials end, and the sockets with them.
+    fn ends_sockets(self) -> bool {
+        self != Self::Rule
+    }
+}
+
+/// Somebody who listens in three ways to a collection of their own.
+struct Listener {
+    collection: String,
+    client: Client,
+    sockets: [Bare; 2],
+    stream: Sse,
+}
+
+impl Listener {
+    async fn new(house: &House, admin: &Client, why: Why) -> Self {
+        let collection = format!("ending-{}", format!("{why:?}").to_lowercase());
+        configure(admin, &collection, why.rule()).await;
+        let mut client = house.someone().await;
+        house.set_roles(&client, &["editor"]).await;
+        client = house.refreshed(&client).await;
+        let mut sockets = [open(&client, "subscribe", &collection).await, open(&client, "watch", &collection).await];
+        let mut stream = Sse::open(&client, &format!("/realtime/sse?collection={collection}"), None).await;
+        assert_eq!(stream.next_of_interest().await.expect("a first event").event, "subscribed");
+        admin.put(&format!("/db/{collection}/before"), json!({ "n": 0 })).await.expect(201);
+        for socket in &mut sockets {
+            hear(socket, "change").await;
+        }
+        assert_eq!(stream.next_of_interest().await.expect("an event").event, "change");
+        Self { collection, client, sockets, stream }
+    }
+
+    /// That it heard nothing of what was written since, and how it ended.
+    async fn is_deaf(mut self, why: Why) {
+        if !why.ends_sockets() {
+            return self.hears_the_mark_alone().await;
+        }
+        for socket in &mut self.sockets {
+            let (said, end) = socket.rest(PATIENCE, &format!("{why:?}")).await;
+            let told: Vec<_> = said.iter().filter(|frame| !frame.starts_with("{\"type\":\"heartbeat\"")).collect();
+            assert!(
+                matches!(told[..], [error] if error.starts_with("{\"type\":\"error\"")),
+                "{why:?}: a socket was told {told:?}"
+            );
+            assert_eq!(end, Heard::Closed(Some(4401)), "{why:?}");
+        }
+        let closed = self.stream.next_of_interest().await.expect("a last event");
+        assert_eq!(closed.event, "closed", "{why:?}: {closed:?}");
+        assert!(self.stream.next_of_interest().await.is_none(), "{why:?}: the stream goes on");
+    }
+
+    async fn hears_the_mark_alone(&mut self) {
+        let [subscribed, watched] = &mut self.sockets;
+        let change = hear(subscribed, "change").await;
+        assert!(change.contains("\"id\":\"mark\""), "{change}");
+        let snapshot = hear(watched, "snapshot").await;
+        assert!(snapshot.contains("\"documents\":[]"), "{snapshot}");
+        let change = hear(watched, "change").await;
+        assert!(change.contains("\"id\":\"mark\""), "{change}");
+        let event = self.stream.next_of_interest().await.expect("an event");
+        assert!(event.event == "change" && event.data.contains("\"id\":\"mark\""), "{event:?}");
+    }
+}
+
+async fn configure(admin: &Client, collection: &str, rule: &str) {
+    let settings = json!({ "rules": { "list": rule, "get": rule } });
+    admin.put(&format!("/admin/collections/{collection}"), settings).await.expect(200);
+}
+
+async fn open(client: &Client, kind: &str, collection: &str) -> Bare {
+    let mut socket = Bare::open(client.base(), "/realtime").await.expect("a WebSocket");
+    for frame in [
+        json!({ "type": "auth", "token": client.token() }),
+        json!({ "type": kind, "ref": "1", "collection": collection }),
+    ] {
+        socket.say(&frame.to_string()).await.expect("an open socket");
+    }
+    hear(&mut socket, if kind == "watch" { "snapshot" } else { "subscribed" }).await;
+    socket
+}
+
+/// The next frame of this type, which must come.
+async fn hear(socket: &mut Bare, kind: &str) -> String {
+    let heard = timeout(PATIENCE, socket.hear_of(kind)).await;
+    heard.unwrap_or_else(|_| panic!("no {kind} came")).unwrap_or_else(|end| panic!("{end:?} instead of {kind}"))
+}
+
+async fn end(house: &House, admin: &Client, listener: &Listener, why: Why) {
+    match why {
+        Why::Logout => drop(listener.client.post("/auth/logout", json!({})).await.expect(204)),
+        // An access token is good for 15 minutes, and for 30 seconds more where clocks differ.
+        Why::Expiry => house.subject.clock.advance(Duration::from_secs(15 * 60 + 31)),
+        Why::Disabled => on_account(house, "UPDATE universal_users SET disabled = TRUE", listener).await,
+        Why::Deleted => on_account(house, "DELETE FROM universal_users", listener).await,
+        Why::Role => house.set_roles(&listener.client, &[]).await,
+        Why::Rule => configure(admin, &listener.collection, "has(doc.mark)").await,
+    }
+}
+
+/// What another program does to an account.
+async fn on_account(house: &House, statement: &str, listener: &Listener) {
+    let id: uuid::Uuid = listener.client.user_id().parse().expect("an id");
+    let sql = format!("{statement} WHERE id = '{id}'");
+    house.subject.connect().await.execute_unprepared(&sql).await.expect("an account");
+}
+
+async fn endings(on: On, whys: &[Why]) {
+    let house = House::new(on).await;
+    let admin = house.admin().await;
+    let mut listeners = Vec::new();
+    for why in whys {
+        listeners.push((*why, Listener::new(&house, &admin, *why).await));
+    }
+    for (why, listener) in &listeners {
+        end(&house, &admin, listener, *why).await;
+    }
+    wait::pause(GRACE).await;
+    // Who ends the others' credentials by the clock has ended their own.
+    let admin = Client::new(house.base()).login("admin@example.test", "correct horse battery staple").await;
+    for (_, listener) in &listeners {
+        for (id, body) in [("before", json!({ "n": 1 })), ("after", json!({ "n": 2 })), ("mark", json!({ "mark": 1 }))]
+        {
+            let written = admin.put(&format!("/db/{}/{id}", listener.collection), body).await;
+            assert!(matches!(written.status, 200 | 201), "{}", written.text());
+        }
+    }
+    for (why, listener) in listeners {
+        listener.is_deaf(why).await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_hear_no_more_hears_no_more_on_sqlite() {
+    endings(On::Sqlite, &[Why::Logout, Why::Role, Why::Rule]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_hear_no_more_hears_no_more_on_postgresql() {
+    endings(On::Postgres, &[Why::Logout, Why::Disabled, Why::Deleted, Why::Role, Why::Rule]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_token_that_has_expired_hears_no_more() {
+    endings(On::Sqlite, &[Why::Expiry]).await;
+}
