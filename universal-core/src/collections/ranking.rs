@@ -22,7 +22,8 @@ pub(crate) struct Ranking {
     limit: usize,
     held: Vec<Ranked>,
     bytes: usize,
-    more: bool,
+    /// The first of the order that was given up: neither it nor what follows it is answered, whatever comes later.
+    end: Option<Ranked>,
 }
 
 /// A group that a database found.
@@ -48,24 +49,22 @@ impl Ranking {
     /// No group yet.
     pub(crate) fn new(query: Arc<AggregateQuery>) -> Self {
         let limit = usize::try_from(query.limit.get()).unwrap_or(usize::MAX);
-        Self { query, limit, held: Vec::new(), bytes: 0, more: false }
+        Self { query, limit, held: Vec::new(), bytes: 0, end: None }
     }
 
     /// Takes a group in if it is among the first.
     pub(crate) fn offer(&mut self, found: FoundGroup) {
         let ranked = Ranked { sort: self.sort_of(&found), found };
-        let place = self.held.partition_point(|held| held.cmp(&ranked) == Ordering::Less);
-        if place >= self.limit {
-            self.more = true;
+        if self.end.as_ref().is_some_and(|end| end.cmp(&ranked) != Ordering::Greater) {
             return;
         }
+        let place = self.held.partition_point(|held| held.cmp(&ranked) == Ordering::Less);
         self.bytes += ranked.found.bytes;
         self.held.insert(place, ranked);
         while self.held.len() > self.limit || (self.bytes > BYTES && self.held.len() > 1) {
-            // What was given up once must not be followed by what comes later and is worse.
-            self.limit = self.limit.min(self.held.len() - 1);
-            self.more = true;
-            self.bytes -= self.held.pop().map_or(0, |dropped| dropped.found.bytes);
+            let Some(dropped) = self.held.pop() else { break };
+            self.bytes -= dropped.found.bytes;
+            self.end = Some(dropped);
         }
     }
 
@@ -87,7 +86,7 @@ impl Ranking {
 
     /// The groups in their order.
     pub(crate) fn finish(self) -> (Vec<FoundGroup>, bool) {
-        (self.held.into_iter().map(|ranked| ranked.found).collect(), self.more)
+        (self.held.into_iter().map(|ranked| ranked.found).collect(), self.end.is_some())
     }
 
     /// The groups as they are answered.
@@ -146,5 +145,19 @@ mod tests {
         }
         ranking.offer(found(&json!(6), 1, "x", 1));
         assert_eq!(keys(ranking), (vec![json!(1), json!(2)], true));
+    }
+
+    #[test]
+    fn how_much_fits_does_not_depend_on_which_come_first() {
+        let large: Vec<_> = (0..3).map(|n| found(&json!(format!("z{n}")), 1, "x", BYTES / 2)).collect();
+        let small: Vec<_> = (0..9).map(|n| found(&json!(n), 1, "x", 1)).collect();
+        let expected: Vec<_> = (0..9).map(|n| json!(n)).chain([json!("z0")]).collect();
+        for groups in [[large.clone(), small.clone()].concat(), [small, large].concat()] {
+            let mut ranking = Ranking::new(Arc::new(AggregateQuery::new().with_group("k").unwrap()));
+            for group in groups {
+                ranking.offer(group);
+            }
+            assert_eq!(keys(ranking), (expected.clone(), true));
+        }
     }
 }

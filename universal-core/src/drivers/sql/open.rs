@@ -140,6 +140,8 @@ impl Database {
             ("idle_in_transaction_session_timeout", "15s"),
             ("lock_timeout", "5s"),
             ("statement_timeout", "10s"),
+            // A long filter takes a second or more to compile, and a list looks at some thousand documents.
+            ("jit", "off"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.connections)

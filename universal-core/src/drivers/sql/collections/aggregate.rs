@@ -25,7 +25,7 @@ use crate::{
     },
     error::{Error, Result},
     expr::Field,
-    json::restore,
+    json::{restore, value_to_text},
 };
 
 /// The groups of the rows of `selection`.
@@ -94,9 +94,10 @@ impl Statement {
         let (mut key, mut shown, mut bytes) = (Vec::new(), Map::new(), 0);
         for (at, field) in self.query.group.iter().enumerate() {
             let text: Option<String> = column(row, at)?;
-            bytes += text.as_ref().map_or(0, String::len);
             let value = text.map(|text| self.value(field, text)).transpose()?;
             if let Some(value) = &value {
+                // Not the length of the column's text: PostgreSQL prints white space, and 1e300 with 301 digits.
+                bytes += value_to_text(value).len();
                 shown.insert(label(field), value.clone());
             }
             key.push(value);

@@ -7,6 +7,7 @@ use crate::{
         dialect::Dialect,
         lower::{
             binds::Binds,
+            held::Held,
             postgres, sqlite,
             term::{Kind, Made, Member, Shape, Term},
         },
@@ -40,8 +41,9 @@ pub(crate) fn lower(
 ) -> Result<Lowered> {
     expression.listable()?;
     let environment = Environment::without_document("").with_known(*known);
-    let mut lowering = Lowering { dialect, environment, binds: Binds::new(first_placeholder), names: 0 };
-    let sql = format!("({})", lowering.condition(expression.root()));
+    let binds = Binds::new(first_placeholder);
+    let mut lowering = Lowering { dialect, environment, binds, names: 0, members: Held::default() };
+    let sql = format!("({})", lowering.whole(expression.root()));
     let (sql, values) = lowering.binds.finish(sql);
     if first_placeholder.saturating_add(values.len()) > MOST_VALUES {
         return Err(Error::invalid(
@@ -59,6 +61,8 @@ pub(super) struct Lowering<'e> {
     pub(super) binds: Binds,
     /// How many names were given.
     pub(super) names: usize,
+    /// Members that are read once a row.
+    pub(super) members: Held,
 }
 
 impl<'e> Lowering<'e> {

@@ -11,6 +11,7 @@ mod binds;
 mod condition;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod fuzz;
+mod held;
 mod membership;
 mod postgres;
 mod postgres_values;

@@ -7,7 +7,7 @@ use crate::{
         term::{Kind, Made, Member, Shape, Term},
     },
     expr::{Step, View},
-    json::{number::write_f64, order::Number},
+    json::{number::write_f64, order::Number, value_to_text},
 };
 
 /// An error of the expression.
@@ -28,17 +28,24 @@ pub(super) fn bound_text(binds: &mut Binds, value: &str) -> String {
     format!("{}::text", binds.bind(value))
 }
 
+/// A bound JSON value. The planner reads it once: `to_jsonb` would make it anew for each row.
+fn bound_json(binds: &mut Binds, text: String) -> String {
+    format!("{}::text::jsonb", binds.bind(text))
+}
+
 /// A bound number. It travels as text: a cast from `double precision` keeps only 15 digits.
 pub(super) fn number_value(binds: &mut Binds, value: Number) -> String {
-    let text = match value {
-        Number::Integer(value) => value.to_string(),
-        Number::Double(value) => {
-            let mut text = String::new();
-            write_f64(&mut text, value);
-            text
-        }
-    };
-    format!("{}::text::numeric", binds.bind(text))
+    format!("{}::text::numeric", binds.bind(number_text(value)))
+}
+
+/// The canonical text of a number.
+pub(super) fn number_text(value: Number) -> String {
+    let mut text = String::new();
+    match value {
+        Number::Integer(value) => text = value.to_string(),
+        Number::Double(value) => write_f64(&mut text, value),
+    }
+    text
 }
 
 /// A member. Names go one by one: `#>` would take "0" for the place in an array. A path with an item of an array goes by
@@ -82,9 +89,9 @@ pub(super) fn json(binds: &mut Binds, term: &Term<'_>) -> String {
         Term::Text(column) | Term::Moment(column) => format!("to_jsonb({column})"),
         Term::NullableText(column) => format!("COALESCE(to_jsonb({column}), 'null'::jsonb)"),
         Term::Known(View::Null) => "'null'::jsonb".to_owned(),
-        Term::Known(View::Bool(value)) => format!("to_jsonb({}::boolean)", binds.bind(*value)),
-        Term::Known(View::Number(value)) => format!("to_jsonb({})", number_value(binds, *value)),
-        Term::Known(View::Text(value)) => format!("to_jsonb({})", bound_text(binds, value)),
+        Term::Known(View::Bool(value)) => bound_json(binds, value.to_string()),
+        Term::Known(View::Number(value)) => bound_json(binds, number_text(*value)),
+        Term::Known(View::Text(value)) => bound_json(binds, value_to_text(&(**value).into())),
         Term::Known(_) => "NULL::jsonb".to_owned(),
         Term::Made(Made { sql, shape: Shape::Json | Shape::Sum, .. }) => sql.clone(),
         Term::Made(Made { sql, .. }) => format!("to_jsonb({sql})"),

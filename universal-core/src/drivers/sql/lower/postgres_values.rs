@@ -4,10 +4,11 @@
 use crate::{
     drivers::sql::lower::{
         binds::Binds,
-        postgres::{bound_text, json, member, number_value},
+        postgres::{bound_text, json, member, number_text},
         term::{Made, Shape, Term},
     },
     expr::{Operator, View},
+    json::{number::has_exponent, order::Number},
 };
 
 /// Less than 2^63, and so its negative.
@@ -15,17 +16,28 @@ const TWO_63: &str = "9223372036854775808";
 /// The least size of a number that is not 0, see `expr::arithmetic`.
 const SMALLEST: &str = "0.00001";
 
-/// A term as `numeric`; NULL for anything else. A term that is no number is written often.
+/// A term as a `numeric` that calculations take; NULL for anything else.
 pub(super) fn number(binds: &mut Binds, term: &Term<'_>) -> String {
     match term {
-        Term::Known(View::Number(value)) => number_value(binds, *value),
-        Term::Made(Made { sql, shape: Shape::Number, .. }) => sql.clone(),
-        Term::Member(found) => {
-            let found = member(binds, found);
-            format!("CASE jsonb_typeof({found}) WHEN 'number' THEN {found}::numeric END")
+        Term::Known(View::Number(value)) => {
+            // NULL has the type of the number, so that the text of the SQL is that of every other number.
+            let out_of_bounds = matches!(value, Number::Double(value) if has_exponent(*value));
+            format!("{}::text::numeric", binds.bind(Some(number_text(*value)).filter(|_| !out_of_bounds)))
         }
+        Term::Made(Made { sql, shape: Shape::Number, .. }) => sql.clone(),
+        Term::Member(found) => number_of_json(&member(binds, found)),
         _ => "NULL::numeric".to_owned(),
     }
+}
+
+/// The number in a JSON value, if it is within the bounds of `expr::arithmetic`. What calculations give is within them, so
+/// this is the only place where they are looked at.
+pub(super) fn number_of_json(json: &str) -> String {
+    let number = format!("{json}::numeric");
+    format!(
+        "CASE jsonb_typeof({json}) WHEN 'number' THEN CASE WHEN ({number} = 0 OR abs({number}) BETWEEN {SMALLEST} AND \
+         {TWO_63}) AND {number} <> {TWO_63} THEN {number} END END"
+    )
 }
 
 /// A term as `text`; NULL for anything else.
@@ -34,12 +46,14 @@ pub(super) fn text(binds: &mut Binds, term: &Term<'_>) -> String {
         Term::Text(column) | Term::NullableText(column) => (*column).to_owned(),
         Term::Known(View::Text(value)) => bound_text(binds, value),
         Term::Made(Made { sql, shape: Shape::Text, .. }) => sql.clone(),
-        Term::Member(found) => {
-            let found = member(binds, found);
-            format!("(CASE jsonb_typeof({found}) WHEN 'string' THEN {found} #>> '{{}}' END)")
-        }
+        Term::Member(found) => text_of_json(&member(binds, found)),
         _ => "NULL::text".to_owned(),
     }
+}
+
+/// The text in a JSON value.
+pub(super) fn text_of_json(json: &str) -> String {
+    format!("(CASE jsonb_typeof({json}) WHEN 'string' THEN {json} #>> '{{}}' END)")
 }
 
 /// `size(term)`
@@ -57,49 +71,47 @@ pub(super) fn size(binds: &mut Binds, term: &Term<'_>) -> String {
     }
 }
 
-/// `left operator right`, each of them a `numeric` that is written once; the rows have the names `v{names - 1}` and
-/// `v{names}`.
-pub(super) fn calculation(operator: Operator, left: &str, right: &str, names: usize) -> String {
-    let (inner, outer) = (format!("v{}", names - 1), format!("v{names}"));
-    let (l, r) = (format!("{inner}.l"), format!("{inner}.r"));
+/// `left operator right`, each of them the name of a `numeric` that [`number`] gave; the row has the name `row`.
+///
+/// A `numeric` is exact, so for integers only the result is looked at. What has a fraction goes another way, which takes
+/// a row of its own.
+pub(super) fn calculation(operator: Operator, left: &str, right: &str, row: &str) -> String {
     let symbol = operator.symbol();
-    let whole = |x: &str| format!("({x} = trunc({x}) AND {x} BETWEEN -{TWO_63} AND {TWO_63} - 1)");
-    let whole = format!("{} AND {}", whole(&l), whole(&r));
-    let fits = |x: &str| format!("({x} = 0 OR abs({x}) BETWEEN {SMALLEST} AND {TWO_63}) AND {x} <> {TWO_63}");
-    let fit = format!("{} AND {}", fits(&l), fits(&r));
-    let exact = format!("CASE WHEN {whole} THEN {l} {symbol} {r} END");
-    let doubles = format!("{l}::double precision {symbol} {r}::double precision");
-    let (exact, double) = match operator {
-        Operator::Remainder => {
-            (format!("CASE WHEN {whole} AND {r} <> 0 THEN {l} % {r} END"), "NULL::double precision".to_owned())
-        }
-        Operator::Divide => ("NULL::numeric".to_owned(), format!("CASE WHEN {r} <> 0 AND {fit} THEN {doubles} END")),
-        Operator::Add | Operator::Subtract | Operator::Multiply => {
-            (exact, format!("CASE WHEN {whole} THEN NULL WHEN {fit} THEN {doubles} END"))
-        }
-    };
-    let (i, d) = (format!("{outer}.i"), format!("{outer}.d"));
-    format!(
-        "(SELECT CASE WHEN {i} IS NOT NULL THEN CASE WHEN {i} BETWEEN -{TWO_63} AND {TWO_63} - 1 THEN {i} END \
-         WHEN abs({d}) < {TWO_63}::double precision THEN CASE WHEN {d} = trunc({d}) THEN {d}::bigint::numeric \
-         WHEN abs({d}) >= {SMALLEST}::double precision THEN {d}::text::numeric END END \
-         FROM (SELECT {exact} AS i, {double} AS d FROM (SELECT {left} AS l, {right} AS r OFFSET 0) AS {inner} OFFSET 0) \
-         AS {outer})"
-    )
+    let whole = format!("{left} = trunc({left}) AND {right} = trunc({right})");
+    let d = format!("{row}.d");
+    let double = format!(
+        "(SELECT CASE WHEN abs({d}) < {TWO_63}::double precision THEN CASE WHEN {d} = trunc({d}) THEN \
+         {d}::bigint::numeric WHEN abs({d}) >= {SMALLEST}::double precision THEN {d}::text::numeric END END \
+         FROM (SELECT {left}::double precision {symbol} {right}::double precision AS d OFFSET 0) AS {row})"
+    );
+    match operator {
+        Operator::Remainder => format!("CASE WHEN {whole} AND {right} <> 0 THEN {left} % {right} END"),
+        Operator::Divide => format!("CASE WHEN {right} <> 0 THEN {double} END"),
+        Operator::Add | Operator::Subtract | Operator::Multiply => format!(
+            "CASE WHEN {whole} THEN CASE WHEN {left} {symbol} {right} BETWEEN -{TWO_63} AND {TWO_63} - 1 \
+             THEN {left} {symbol} {right} END ELSE {double} END"
+        ),
+    }
 }
 
-/// `needle in list`; the row has the name `v{names}`.
+/// `needle in list`; the row has the name `v{names}`. `@>` finds what is no array or object; of those it would find parts.
 pub(super) fn within(binds: &mut Binds, needle: &Term<'_>, list: &Term<'_>, names: usize) -> String {
     let (needle, list) = (json(binds, needle), json(binds, list));
     let row = format!("v{names}");
-    let (n, l) = (format!("{row}.n"), format!("{row}.l"));
-    format!(
-        "(SELECT CASE WHEN {n} IS NULL THEN NULL \
+    let are_names = !needle.contains(' ') && !list.contains(' ');
+    let (n, l) = if are_names { (needle.clone(), list.clone()) } else { (format!("{row}.n"), format!("{row}.l")) };
+    let found = format!(
+        "CASE WHEN {n} IS NULL THEN NULL \
          WHEN CASE jsonb_typeof({n}) WHEN 'number' THEN {n}::numeric <> 0 AND (abs({n}::numeric) < {SMALLEST} OR \
          abs({n}::numeric) > {TWO_63} OR {n}::numeric = {TWO_63}) ELSE FALSE END THEN NULL \
          ELSE CASE jsonb_typeof({l}) \
-         WHEN 'array' THEN EXISTS (SELECT 1 FROM jsonb_array_elements({l}) AS e(item) WHERE e.item = {n}) \
+         WHEN 'array' THEN CASE WHEN jsonb_typeof({n}) IN ('array', 'object') \
+         THEN EXISTS (SELECT 1 FROM jsonb_array_elements({l}) AS e(item) WHERE e.item = {n}) ELSE {l} @> {n} END \
          WHEN 'object' THEN CASE jsonb_typeof({n}) WHEN 'string' THEN jsonb_exists({l}, {n} #>> '{{}}') ELSE FALSE END \
-         END END FROM (SELECT {needle} AS n, {list} AS l OFFSET 0) AS {row})"
-    )
+         END END"
+    );
+    if are_names {
+        return format!("({found})");
+    }
+    format!("(SELECT {found} FROM (SELECT {needle} AS n, {list} AS l OFFSET 0) AS {row})")
 }

@@ -5,12 +5,12 @@
 use crate::{
     drivers::sql::lower::{
         binds::Binds,
-        postgres::path_text as path_of,
+        postgres::{number_text, path_text as path_of},
         scaled::{Digits, digits_sql, is_scaled, scale_sql, scaled},
         term::{Kind, Made, Member, Shape, Term},
     },
     expr::View,
-    json::{number::write_f64, order::Number, value_to_text},
+    json::{order::Number, value_to_text},
 };
 
 /// An error of the expression.
@@ -44,15 +44,6 @@ pub(super) fn json(binds: &mut Binds, term: &Term<'_>) -> String {
             Shape::Sum | Shape::Number | Shape::Time => "NULL".to_owned(),
         },
     }
-}
-
-fn number_text(number: Number) -> String {
-    let mut text = String::new();
-    match number {
-        Number::Integer(value) => text = value.to_string(),
-        Number::Double(value) => write_f64(&mut text, value),
-    }
-    text
 }
 
 /// The check that a term holds a value of a kind, if it is not known already.

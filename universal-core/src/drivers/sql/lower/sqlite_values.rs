@@ -87,22 +87,27 @@ pub(super) fn calculation(operator: Operator, left: &str, right: &str, names: us
     )
 }
 
-/// `needle in list`; the row has the name `v{names}`. What is looked for is made once: its kind, its value, and its text
-/// if it is an array or an object.
+/// `needle in list`; the row has the name `v{names}`. What is looked for is made once: its kind, its value, its text if it
+/// is an array or an object, and its text in any case. A list whose text does not hold that text is not gone through.
 pub(super) fn within(binds: &mut Binds, needle: &Term<'_>, list: &Member, names: usize) -> String {
+    let whole = match needle {
+        Term::Known(View::Container(_) | View::Texts(_) | View::Literals(_)) | Term::Made(_) => "NULL".to_owned(),
+        other => json(binds, other),
+    };
     let (kind, sought, text) = sought(binds, needle);
     let row = format!("v{names}");
     let (body, path) = (&list.body, path_text(binds, list));
     format!(
         "(SELECT CASE WHEN {row}.k IS NULL THEN NULL ELSE CASE json_type({body}, {path}) \
-         WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({body}, {path}) AS e WHERE CASE {row}.k \
+         WHEN 'array' THEN ({row}.w IS NULL OR instr({body} -> {path}, {row}.w) > 0) \
+         AND EXISTS (SELECT 1 FROM json_each({body}, {path}) AS e WHERE CASE {row}.k \
          WHEN 'number' THEN e.type IN ('integer', 'real') AND e.value = {row}.x \
          WHEN 'text' THEN e.type = 'text' AND e.value = {row}.x \
          WHEN 'array' THEN e.type = 'array' AND e.value = {row}.j \
          WHEN 'object' THEN e.type = 'object' AND e.value = {row}.j ELSE e.type = {row}.k END) \
          WHEN 'object' THEN {row}.k = 'text' AND EXISTS (SELECT 1 FROM json_each({body}, {path}) AS e \
          WHERE e.key = {row}.x) END END \
-         FROM (SELECT {kind} AS k, {sought} AS x, {text} AS j) AS {row})"
+         FROM (SELECT {kind} AS k, {sought} AS x, {text} AS j, {whole} AS w) AS {row})"
     )
 }
 

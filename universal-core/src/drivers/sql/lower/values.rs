@@ -24,7 +24,7 @@ impl<'e> Lowering<'e> {
             return self.known(view);
         }
         match node {
-            Node::Place(place) => Self::place(place),
+            Node::Place(place) => self.held(place),
             Node::Calculate { operator, sides } => {
                 let [left, right] = &**sides;
                 self.calculation(*operator, left, right)
@@ -156,32 +156,41 @@ impl<'e> Lowering<'e> {
         if !left.may_be(Kind::Number) || !right.may_be(Kind::Number) {
             return self.no_number();
         }
-        // A number is written once, so it needs no name.
-        let once = |term| match term {
-            Term::Made(Made { sql, shape: Shape::Number, .. }) => {
-                Term::Made(Made { sql, shape: Shape::Number, named: true })
-            }
-            other => other,
-        };
-        self.named(vec![once(left), once(right)], |lowering, terms| match terms {
+        let (left, right) = (self.operand(left), self.operand(right));
+        self.named(vec![left, right], |lowering, terms| match terms {
             [left, right] => {
+                let (left, right) = (lowering.number(left), lowering.number(right));
                 lowering.names += 2;
                 let names = lowering.names;
                 match lowering.dialect {
-                    Dialect::Postgres => {
-                        let left = postgres_values::number(&mut lowering.binds, left);
-                        let right = postgres_values::number(&mut lowering.binds, right);
-                        postgres_values::calculation(operator, &left, &right, names)
-                    }
-                    Dialect::Sqlite => {
-                        let left = sqlite_values::number(&mut lowering.binds, left);
-                        let right = sqlite_values::number(&mut lowering.binds, right);
-                        sqlite_values::calculation(operator, &left, &right, names)
-                    }
+                    Dialect::Postgres => postgres_values::calculation(operator, &left, &right, &format!("v{names}")),
+                    Dialect::Sqlite => sqlite_values::calculation(operator, &left, &right, names),
                 }
             }
             _ => lowering.no_number(),
         })
+    }
+
+    /// A side of a calculation, which SQLite writes once. On PostgreSQL it is written often: what is no name is made a
+    /// number that has to be given one.
+    fn operand(&mut self, term: Term<'e>) -> Term<'e> {
+        match (self.dialect, term) {
+            (Dialect::Sqlite, Term::Made(Made { sql, shape: Shape::Number, .. })) => {
+                Term::Made(Made { sql, shape: Shape::Number, named: true })
+            }
+            (Dialect::Sqlite, other) => other,
+            (Dialect::Postgres, term @ (Term::Known(_) | Term::Made(Made { shape: Shape::Number, .. }))) => term,
+            (Dialect::Postgres, term) if self.holds(&term) => {
+                Term::Made(Made { sql: self.number(&term), shape: Shape::Number, named: true })
+            }
+            (Dialect::Postgres, term) => {
+                let sql = self.named(vec![term], |lowering, terms| match terms {
+                    [term] => lowering.number(term),
+                    _ => lowering.no_number(),
+                });
+                Term::made(sql, Shape::Number)
+            }
+        }
     }
 
     fn no_number(&self) -> String {
@@ -198,14 +207,6 @@ impl<'e> Lowering<'e> {
             "CASE WHEN octet_length({left}) + octet_length({right}) <= {} THEN {left} || {right} END",
             crate::expr::LONGEST_JOINED
         )
-    }
-
-    /// A term as a text; NULL for anything else.
-    fn text(&mut self, term: &Term<'_>) -> String {
-        match self.dialect {
-            Dialect::Postgres => postgres_values::text(&mut self.binds, term),
-            Dialect::Sqlite => sqlite_values::text(&mut self.binds, term),
-        }
     }
 
     pub(super) fn search(&mut self, search: Search, text: Term<'e>, part: Term<'e>) -> String {
@@ -243,10 +244,7 @@ impl<'e> Lowering<'e> {
             _ if json => self.json(term),
             Type::Text => self.text(term),
             Type::Moment | Type::Duration => self.time(term),
-            _ => match self.dialect {
-                Dialect::Postgres => postgres_values::number(&mut self.binds, term),
-                Dialect::Sqlite => sqlite_values::number(&mut self.binds, term),
-            },
+            _ => self.number(term),
         };
         let sql = choice(&test, &branch(&then), &branch(&otherwise));
         let shape = match then_type {
