@@ -6,6 +6,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::Method;
 use serde_json::{Value, json};
+use universal_core::{
+    Backend, Caller, CollectionName, ErrorKind, TenantId,
+    collections::{ImportOptions, ListQuery, NewDocument, OnError},
+    json::Object,
+};
 use universal_tests::{
     client::{Answer, Client},
     server::Server,
@@ -26,6 +31,24 @@ async fn sqlite() {
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
     everything(Server::postgres().await).await;
+}
+
+/// All writers of SQLite wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_of_all_or_nothing_has_the_time_of_a_transaction_on_sqlite() {
+    let builder = Backend::builder().in_memory().with_transaction_limit(Duration::from_millis(50));
+    let backend = builder.build().await.expect("a backend opens");
+    let (caller, name) = (Caller::system(TenantId::default_tenant()), CollectionName::new("whole").unwrap());
+    let pieces = (0..10_000).map(|n| Ok(Bytes::from(line(n))));
+    let whole = ImportOptions::new().with_on_error(OnError::Abort);
+    let outcome = backend.collections().import(&caller, &name, stream::iter(pieces).boxed(), whole).await;
+    let error = outcome.expect_err("it takes too long");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, "transaction-timeout"), "{error:?}");
+    let left = backend.collections().list(&caller, &name, &ListQuery::new()).await.expect("a list");
+    assert!(left.value.items.is_empty(), "something of it is there");
+    let document = NewDocument::new(Object::from_value(json!({})).unwrap());
+    backend.collections().create(&caller, &name, document).await.expect("writes go on");
+    backend.shutdown().await;
 }
 
 async fn everything(server: Server) {

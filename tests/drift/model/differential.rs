@@ -5,16 +5,21 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Duration,
 };
 
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use universal_core::{error::Result as Answered, id::UserId};
+use universal_core::{
+    clock::{Clock as _, Timestamp},
+    error::Result as Answered,
+    id::UserId,
+};
 use universal_tests::environment::Volume;
 
 use super::{
-    drawn::{Call, Change, List, One, Place, SLOTS, Step, Watch, sequence},
+    drawn::{Call, Change, List, One, Place, SLOTS, Step, Watch, Who, sequence},
     filter::Filter,
     reading::{Position, Shown, bad_cursor},
     side::{Paged, Side, refused},
@@ -78,6 +83,10 @@ impl Game<'_> {
     }
 
     async fn play(&mut self, step: &Step) -> Played {
+        self.world.now += i64::from(step.later);
+        for side in &*self.sides {
+            side.clock.advance(Duration::from_micros(step.later.into()));
+        }
         let by = self.world.asker(step.tenant, step.who);
         match &step.call {
             Call::One(place, one @ One::Check(..)) => self.batch(&by, step, &[(*place, one.clone())]).await,
@@ -130,7 +139,25 @@ impl Game<'_> {
                 let (filter, change) = (stopped.filter.clone(), stopped.change.clone());
                 self.matching(&by, step, *slot, (place, &filter, &change, limit)).await
             }
+            Call::Import(place, import) => {
+                let expected = shown(&self.world.import(&by, *place, import));
+                for side in 0..2 {
+                    let caller = self.sides[side].caller(step.tenant, step.who);
+                    let answer = self.sides[side].import(&caller, *place, import).await;
+                    self.same(side, &expected, answer)?;
+                }
+                self.look(step, *place).await
+            }
         }
+    }
+
+    /// A report of an import names no documents: all that there are now are looked at.
+    async fn look(&mut self, step: &Step, place: Place) -> Played {
+        let step = Step { who: Who::System, ..step.clone() };
+        let by = self.world.asker(step.tenant, step.who);
+        let list = List { filter: Filter::True, sort: "", limit: 500, counted: None };
+        let expected = shown(&self.world.page(&by, place, &list, None).map(|page| page.shown));
+        self.pages(&step, place, &list, &expected, [None, None]).await.map(drop)
     }
 
     async fn batch(&mut self, by: &Asker, step: &Step, operations: &[(Place, One)]) -> Played {
@@ -326,6 +353,16 @@ fn seed() -> u64 {
     }
 }
 
+/// Turns the clock that is behind to the moment of the other.
+fn together(sides: &[Side; 2]) -> Timestamp {
+    let now = sides.iter().map(|side| side.clock.now()).max().unwrap();
+    for side in sides {
+        let behind = now.as_micros() - side.clock.now().as_micros();
+        side.clock.advance(Duration::from_micros(behind.unsigned_abs()));
+    }
+    now
+}
+
 /// Plays sequences on databases of its own; how many calls each answered, or what was found.
 fn player(seed: u64, cases: u32, sequences: &AtomicUsize) -> Result<usize, String> {
     let runtime = Runtime::new().unwrap();
@@ -345,7 +382,8 @@ fn player(seed: u64, cases: u32, sequences: &AtomicUsize) -> Result<usize, Strin
             for side in &mut taken {
                 side.clean().await;
             }
-            let world = World::new(users.clone().map(|user| user.as_str().to_owned()));
+            let now = together(&taken);
+            let world = World::new(users.clone().map(|user| user.as_str().to_owned()), now.as_micros());
             let game = Game { world, sides: &mut taken, open: Default::default(), stopped: Default::default() };
             game.all(&watches, &steps).await
         });

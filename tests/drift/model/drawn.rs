@@ -8,7 +8,10 @@ use proptest::{
 };
 use serde_json::{Map, Value, json};
 
-use super::filter::Filter;
+use super::{
+    filter::Filter,
+    lines::{Import, import},
+};
 
 /// Who asks. The three users are the same in both tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,11 +91,14 @@ pub(super) enum Call {
     Matching(usize, Place, Filter, Change, u32),
     /// Where a write by filter stopped, it goes on.
     GoOn(usize),
+    Import(Place, Import),
 }
 
 /// One call by somebody in a tenant.
 #[derive(Clone, Debug)]
 pub(super) struct Step {
+    /// By how many microseconds the clock is turned before.
+    pub(super) later: u32,
     pub(super) tenant: usize,
     pub(super) who: Who,
     pub(super) call: Call,
@@ -110,17 +116,30 @@ pub(super) struct Watch {
 
 /// How many lists, and how many writes by filter, are under way at once.
 pub(super) const SLOTS: usize = 3;
-const IDS: [&str; 6] = ["a", "b", "B", "c", "é", "z-1"];
+pub(super) const IDS: [&str; 6] = ["a", "b", "B", "c", "é", "z-1"];
 const PATHS: [&str; 6] = ["n", "code", "tags", "public", "nested.x", "text"];
-const SORTS: [&str; 9] =
-    ["", "n", "-n,code", "tags", "-nested.x", "public,-n", "meta.owner,-id", "-code", "text,-tags"];
+const SORTS: [&str; 11] = [
+    "",
+    "n",
+    "-n,code",
+    "tags",
+    "-nested.x",
+    "public,-n",
+    "meta.owner,-id",
+    "-code",
+    "text,-tags",
+    "meta.created_at",
+    "-meta.updated_at,n",
+];
 
 /// Who watches, and a sequence of at most `most` steps.
 pub(super) fn sequence(most: usize) -> BoxedStrategy<(Vec<Watch>, Vec<Step>)> {
     let tenant = || prop_oneof![4 => Just(0), 1 => Just(1)];
     let watch = (tenant(), who(), place(), option::weighted(0.2, select(&IDS[..])), option::weighted(0.5, filter()))
         .prop_map(|(tenant, who, place, id, filter)| Watch { tenant, who, place, id, filter });
-    let step = (tenant(), who(), call()).prop_map(|(tenant, who, call)| Step { tenant, who, call });
+    let later = prop_oneof![1 => Just(0), 1 => 1_u32..5_000, 1 => 1_u32..2_000_000];
+    let step =
+        (later, tenant(), who(), call()).prop_map(|(later, tenant, who, call)| Step { later, tenant, who, call });
     (vec(watch, 0..4), vec(step, 1..=most)).boxed()
 }
 
@@ -145,19 +164,20 @@ fn call() -> BoxedStrategy<Call> {
         2 => (0..SLOTS, place(), list()).prop_map(|(slot, place, list)| Call::Open(slot, place, list)),
         4 => (0..SLOTS).prop_map(Call::Forwards),
         1 => (0..SLOTS).prop_map(Call::Backwards),
-        1 => (place(), filter(), select(&PATHS[..]), 1_u32..6)
+        1 => (place(), timed(), select(&PATHS[..]), 1_u32..6)
             .prop_map(|(place, filter, path, limit)| Call::Distinct(place, filter, path, limit)),
-        1 => (place(), filter(), select(&PATHS[..])).prop_map(|(place, filter, path)| Call::Groups(place, filter, path)),
-        2 => (0..SLOTS, place(), filter(), change(), 1_u32..4)
+        1 => (place(), timed(), select(&PATHS[..])).prop_map(|(place, filter, path)| Call::Groups(place, filter, path)),
+        2 => (0..SLOTS, place(), timed(), change(), 1_u32..4)
             .prop_map(|(slot, place, filter, change, limit)| Call::Matching(slot, place, filter, change, limit)),
         2 => (0..SLOTS).prop_map(Call::GoOn),
+        2 => (place(), import()).prop_map(|(place, import)| Call::Import(place, import)),
     ]
     .boxed()
 }
 
 fn list() -> BoxedStrategy<List> {
     let counted = option::weighted(0.5, select(vec![u64::MAX, 1, 3]));
-    (filter(), select(&SORTS[..]), 1_u32..4, counted)
+    (timed(), select(&SORTS[..]), 1_u32..4, counted)
         .prop_map(|(filter, sort, limit, counted)| List { filter, sort, limit, counted })
         .boxed()
 }
@@ -246,7 +266,7 @@ fn text() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-fn body() -> BoxedStrategy<Value> {
+pub(super) fn body() -> BoxedStrategy<Value> {
     let members = (
         option::weighted(0.8, value()),
         option::weighted(0.4, code()),
@@ -278,10 +298,22 @@ fn patch() -> BoxedStrategy<Value> {
         1 => value().prop_map(|x| json!({"nested": {"x": x, "y": null}, "text": null})),
         1 => Just(json!({"nested": {"x": {"$inc": 1}, "w": {"v": {"$append": 1}}}})),
         1 => Just(json!({"n": {"$push": 1}})),
+        1 => select(vec![json!(true), json!(true), json!(true), json!(false), json!(1)])
+            .prop_map(|operand| json!({"text": {"$now": operand}})),
+        1 => Just(json!({"nested": {"x": {"$now": true}}, "code": {"$now": true}})),
         1 => Just(json!({"nested": {"x": {"$inc": 1, "y": 2}}})),
         1 => Just(json!({})),
     ]
     .boxed()
+}
+
+/// A filter that may ask for the age of documents too, which no subscription knows: there the clock goes on.
+fn timed() -> BoxedStrategy<Filter> {
+    let moments = vec!["meta.created_at", "meta.updated_at"];
+    let age = (select(moments), select(vec!["<", "<=", ">", ">="]), prop_oneof![Just(0), 0_u32..4_000, Just(u32::MAX)])
+        .prop_map(|(moment, operator, millis)| Filter::Age(moment, operator, millis));
+    let and = (filter(), age.clone()).prop_map(|(a, b)| Filter::And(Box::new(a), Box::new(b)));
+    prop_oneof![8 => filter(), 1 => age, 1 => and].boxed()
 }
 
 fn filter() -> BoxedStrategy<Filter> {

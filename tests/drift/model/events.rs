@@ -20,7 +20,7 @@ impl World {
             let shows = |image: &Option<Document>| {
                 image.as_ref().is_some_and(|document| {
                     let filter = watch.filter.as_ref().unwrap_or(&Filter::True);
-                    may_see(by, watch, document) && filter.matches(&change.id, document)
+                    may_see(by, watch, document) && filter.matches(&change.id, document, 0)
                 })
             };
             let (saw, sees) = (shows(&change.before), shows(&change.after));

@@ -16,6 +16,8 @@ pub(super) enum Filter {
     Holds(Value, &'static str),
     Size(&'static str, &'static str, i64),
     Text(&'static str, &'static str, &'static str),
+    /// A moment of the document beside the present one, less so many milliseconds.
+    Age(&'static str, &'static str, u32),
     And(Box<Filter>, Box<Filter>),
     Or(Box<Filter>, Box<Filter>),
     Not(Box<Filter>),
@@ -26,6 +28,9 @@ pub(super) fn field(id: &str, document: &Document, path: &str) -> Option<Value> 
     match path {
         "id" => Some(id.into()),
         "meta.owner" => Some(document.owner.clone().into()),
+        // As microseconds, which order as moments do.
+        "meta.created_at" => Some(document.created.into()),
+        "meta.updated_at" => Some(document.updated.into()),
         _ => {
             let mut names = path.split('.');
             let first = document.body.get(names.next()?)?;
@@ -47,6 +52,7 @@ impl Filter {
             Self::Holds(value, path) => format!("{value} in doc.{path}"),
             Self::Size(path, operator, number) => format!("size({path}) {operator} {number}"),
             Self::Text(path, function, argument) => format!("{path}.{function}({})", Value::from(*argument)),
+            Self::Age(moment, operator, millis) => format!("{moment} {operator} now - duration(\"{millis}ms\")"),
             Self::And(a, b) => format!("({}) && ({})", a.text(), b.text()),
             Self::Or(a, b) => format!("({}) || ({})", a.text(), b.text()),
             Self::Not(a) => format!("!({})", a.text()),
@@ -54,12 +60,12 @@ impl Filter {
     }
 
     /// Whether a document matches: only where the whole is true.
-    pub(super) fn matches(&self, id: &str, document: &Document) -> bool {
-        self.truth(id, document) == Some(true)
+    pub(super) fn matches(&self, id: &str, document: &Document, now: i64) -> bool {
+        self.truth(id, document, now) == Some(true)
     }
 
     /// `None` is an error, which is neither true nor false.
-    fn truth(&self, id: &str, document: &Document) -> Option<bool> {
+    fn truth(&self, id: &str, document: &Document, now: i64) -> Option<bool> {
         match self {
             Self::True => Some(true),
             Self::Compare(path, operator, wanted) => {
@@ -101,17 +107,21 @@ impl Filter {
                     _ => text.ends_with(argument),
                 })
             }
-            Self::And(a, b) => match (a.truth(id, document), b.truth(id, document)) {
+            Self::Age(moment, operator, millis) => {
+                let moment = if *moment == "meta.created_at" { document.created } else { document.updated };
+                Some(holds(operator, (moment.div_euclid(1000)).cmp(&(now.div_euclid(1000) - i64::from(*millis)))))
+            }
+            Self::And(a, b) => match (a.truth(id, document, now), b.truth(id, document, now)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Self::Or(a, b) => match (a.truth(id, document), b.truth(id, document)) {
+            Self::Or(a, b) => match (a.truth(id, document, now), b.truth(id, document, now)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Self::Not(a) => a.truth(id, document).map(|truth| !truth),
+            Self::Not(a) => a.truth(id, document, now).map(|truth| !truth),
         }
     }
 }

@@ -55,7 +55,8 @@ impl World {
     pub(super) fn found(&self, by: &Asker, place: Place, filter: &Filter) -> Result<Vec<(String, Document)>, Refusal> {
         by.admitted(place)?;
         let there = self.documents.iter().filter(|((tenant, at, _), _)| (*tenant, *at) == (by.tenant, place));
-        let shown = there.filter(|((_, _, id), document)| by.may_list(place, document) && filter.matches(id, document));
+        let shown = there
+            .filter(|((_, _, id), document)| by.may_list(place, document) && filter.matches(id, document, self.now));
         Ok(shown.map(|((_, _, id), document)| (id.clone(), document.clone())).collect())
     }
 

@@ -2,14 +2,17 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 use universal_core::{
     Caller, TenantId,
+    clock::ManualClock,
     collections::{
         Affected, AggregateQuery, Batch, BatchOperation, BatchResult, CollectionSettings, Collections, Counting,
-        DistinctQuery, Document, DocumentWrite, GroupLimit, IndexSettings, IndexState, ListQuery, Matching,
-        MatchingWrite, NewDocument, Precondition, Rules, Written,
+        DistinctQuery, Document, DocumentWrite, GroupLimit, ImportMeta, ImportMode, ImportOptions, IndexSettings,
+        IndexState, ListQuery, Matching, MatchingWrite, NewDocument, OnError, Precondition, Rules, Written,
     },
     error::{Error, Result},
     expr::{Expression, Scope},
@@ -23,6 +26,7 @@ use universal_tests::wait::{until, until_some};
 use super::{
     drawn::{Change, List, Place, Watch, Who},
     filter::Filter,
+    lines::Import,
     world::{Condition, Sent},
 };
 use crate::conformance::subject::Subject;
@@ -38,6 +42,7 @@ pub(super) struct Side {
     realtime: Arc<dyn Realtime>,
     feed: Arc<dyn Feed>,
     users: [UserId; 3],
+    pub(super) clock: Arc<ManualClock>,
     /// What the model calls an id or a revision, and what it is here.
     real: HashMap<String, String>,
     names: HashMap<String, String>,
@@ -63,6 +68,7 @@ impl Side {
             realtime: Arc::clone(backend.realtime()),
             feed: Arc::clone(backend.feed()),
             users,
+            clock: Arc::clone(&subject.clock),
             real: HashMap::new(),
             names: HashMap::new(),
             heads: [0, 0],
@@ -336,6 +342,24 @@ impl Side {
         Ok((json!({"matched": matched, "changed": changed, "next": next_cursor.is_some()}), next_cursor))
     }
 
+    pub(super) async fn import(&mut self, caller: &Caller, place: Place, import: &Import) -> Result<Value> {
+        self.calls += 1;
+        let options = ImportOptions::new()
+            .with_mode(if import.upsert { ImportMode::Upsert } else { ImportMode::Insert })
+            .with_on_error(if import.whole { OnError::Abort } else { OnError::Report })
+            .with_meta(if import.keep { ImportMeta::Keep } else { ImportMeta::Ignore });
+        let users = self.users.clone().map(|user| user.as_str().to_owned());
+        let pieces: Vec<_> =
+            import.text(&users).as_bytes().chunks(100).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        let report = self.collections.import(caller, &collection(place), stream::iter(pieces).boxed(), options).await?;
+        let errors: Vec<_> =
+            report.errors.iter().map(|error| json!({"line": error.line, "code": error.code})).collect();
+        Ok(json!({
+            "lines": report.lines, "created": report.created, "updated": report.updated, "failed": report.failed,
+            "errors": errors,
+        }))
+    }
+
     /// Begins to watch, from now or from where the sequence began.
     pub(super) async fn watch(&self, watch: &Watch, replayed: bool) -> Result<Subscription> {
         let caller = self.caller(watch.tenant, watch.who);
@@ -399,7 +423,8 @@ fn parsed(text: &str) -> Value {
 fn shown(document: &Document) -> Value {
     json!({
         "id": document.id.as_str(), "body": parsed(&document.body), "owner": document.owner,
-        "revision": document.revision.as_str(),
+        "revision": document.revision.as_str(), "created": document.created_at.to_string(),
+        "updated": document.updated_at.to_string(),
     })
 }
 
@@ -407,7 +432,10 @@ fn shown(document: &Document) -> Value {
 fn unfolded(text: &str) -> Value {
     let Value::Object(mut body) = parsed(text) else { panic!("{text}") };
     let (id, meta) = (body.remove("id"), body.remove("_meta").unwrap());
-    json!({"id": id, "body": body, "owner": meta["owner"], "revision": meta["revision"]})
+    json!({
+        "id": id, "body": body, "owner": meta["owner"], "revision": meta["revision"],
+        "created": meta["created_at"], "updated": meta["updated_at"],
+    })
 }
 
 fn written(written: &Written) -> Value {
@@ -433,7 +461,7 @@ fn recorded(change: &Recorded) -> Value {
 
 /// An error in the model's form.
 pub(super) fn refused(error: &Error) -> Value {
-    let at =
-        error.field().and_then(|field| field.strip_prefix("/operations/")?.split('/').next()?.parse::<usize>().ok());
+    let number = |field: &str, of: &str| field.strip_prefix(of)?.split('/').next()?.parse::<usize>().ok();
+    let at = error.field().and_then(|field| number(field, "/operations/").or_else(|| number(field, "/lines/")));
     json!({"kind": format!("{:?}", error.kind()), "code": error.code(), "at": at})
 }

@@ -78,7 +78,7 @@ pub(super) fn comparable(a: &Value, b: &Value) -> Option<Ordering> {
 }
 
 /// A merge patch (RFC 7396) with field operations.
-pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<(), Refusal> {
+pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>, now: &str) -> Result<(), Refusal> {
     for (name, value) in patch {
         if name.starts_with('$') {
             return Err(refusal("Invalid", "misplaced-operation"));
@@ -89,7 +89,7 @@ pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>)
             }
             Value::Object(inner) if inner.len() == 1 && inner.keys().all(|name| name.starts_with('$')) => {
                 let (operation, operand) = inner.iter().next().unwrap();
-                if let Some(changed) = operate(operation, operand, target.get(name))? {
+                if let Some(changed) = operate(operation, operand, target.get(name), now)? {
                     target.insert(name.clone(), changed);
                 }
             }
@@ -98,7 +98,7 @@ pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>)
                     Some(Value::Object(members)) => members,
                     _ => Map::new(),
                 };
-                merge(&mut members, inner)?;
+                merge(&mut members, inner, now)?;
                 target.insert(name.clone(), Value::Object(members));
             }
             other => {
@@ -110,7 +110,7 @@ pub(super) fn merge(target: &mut Map<String, Value>, patch: &Map<String, Value>)
 }
 
 /// The value of a field after an operation, or nothing where it stays as it is.
-fn operate(operation: &str, operand: &Value, stored: Option<&Value>) -> Result<Option<Value>, Refusal> {
+fn operate(operation: &str, operand: &Value, stored: Option<&Value>, now: &str) -> Result<Option<Value>, Refusal> {
     let misfit = || refusal("Invalid", "operation-does-not-fit");
     let operand = canonical(operand);
     let array = || match stored {
@@ -150,6 +150,8 @@ fn operate(operation: &str, operand: &Value, stored: Option<&Value>) -> Result<O
             items.retain(|item| *item != operand);
             stored.is_some().then_some(Value::Array(items))
         }
+        "$now" if operand == json!(true) => Some(now.into()),
+        "$now" => return Err(misfit()),
         "$set_if_absent" => stored.is_none().then_some(operand),
         _ => return Err(refusal("Invalid", "unknown-operation")),
     })

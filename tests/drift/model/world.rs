@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
+use universal_core::clock::Timestamp;
 
 use super::{
     drawn::{One, Place, Target, When, Who},
@@ -17,13 +18,16 @@ pub(super) struct Document {
     /// Which of all documents that ever were, and how often it was written.
     life: usize,
     version: usize,
+    /// When it was created and last written, in microseconds.
+    pub(super) created: i64,
+    pub(super) updated: i64,
 }
 
-/// A refusal: its kind, its code, and in a batch which operation it is about.
+/// A refusal: its kind, its code, and which operation of a batch or line of an import it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     kind: &'static str,
-    code: &'static str,
+    pub(super) code: &'static str,
     at: Option<usize>,
 }
 
@@ -36,7 +40,7 @@ impl Refusal {
         json!({"kind": self.kind, "code": self.code, "at": self.at})
     }
 
-    /// The same, of an operation of a batch.
+    /// The same, of an operation of a batch or a line of an import.
     pub(super) fn at(self, index: usize) -> Self {
         Self { at: Some(index), ..self }
     }
@@ -69,7 +73,9 @@ pub(super) type Key = (usize, Place, String);
 #[derive(Clone, Debug)]
 pub(super) struct World {
     /// The ids of the three users.
-    users: [String; 3],
+    pub(super) users: [String; 3],
+    /// The present moment, in microseconds.
+    pub(super) now: i64,
     pub(super) documents: BTreeMap<Key, Document>,
     /// What became of each tenant's documents, in order.
     pub(super) feed: [Vec<Recorded>; 2],
@@ -103,6 +109,15 @@ impl Asker {
     /// Under the owner rule nobody comes in who is not signed in.
     pub(super) fn admitted(&self, place: Place) -> Result<(), Refusal> {
         if place == Place::Plain && self.who == Who::Nobody { Err(self.refused()) } else { Ok(()) }
+    }
+
+    /// Whether no rule binds them.
+    pub(super) fn administers(&self) -> Result<(), Refusal> {
+        match self.who {
+            Who::Nobody => Err(self.refused()),
+            Who::User(_) => Err(refusal("Forbidden", "admin-required")),
+            Who::Admin | Who::System => Ok(()),
+        }
     }
 
     fn owns(&self, document: &Document) -> bool {
@@ -144,7 +159,11 @@ impl Document {
 
     /// The document as an answer shows it.
     pub(super) fn show(&self, id: &str) -> Value {
-        json!({"id": id, "body": self.body, "owner": self.owner, "revision": self.revision()})
+        let moment = |micros| Timestamp::from_micros(micros).to_string();
+        json!({
+            "id": id, "body": self.body, "owner": self.owner, "revision": self.revision(),
+            "created": moment(self.created), "updated": moment(self.updated),
+        })
     }
 }
 
@@ -184,9 +203,9 @@ fn not_found() -> Refusal {
 }
 
 impl World {
-    pub(super) fn new(users: [String; 3]) -> Self {
+    pub(super) fn new(users: [String; 3], now: i64) -> Self {
         let documents = BTreeMap::new();
-        Self { users, documents, feed: [vec![], vec![]], lives: 0, made: Vec::new(), told: BTreeMap::new() }
+        Self { users, now, documents, feed: [vec![], vec![]], lives: 0, made: Vec::new(), told: BTreeMap::new() }
     }
 
     pub(super) fn asker(&self, tenant: usize, who: Who) -> Asker {
@@ -259,8 +278,16 @@ impl World {
     pub(super) fn one(&mut self, by: &Asker, place: Place, one: &Sent) -> Result<Value, Refusal> {
         let key = |id: &String| (by.tenant, place, id.clone());
         match one {
-            Sent::Create(id, body) => self.create(by, place, id.as_ref().map(key), &members(body)),
-            Sent::Replace(id, body, condition) => self.replace(by, key(id), &members(body), condition),
+            Sent::Create(id, body) => {
+                let (key, document) = self.create(by, place, id.as_ref().map(key), &members(body))?;
+                Ok(json!({"did": "created", "document": self.tell(&key, &document)}))
+            }
+            Sent::Replace(id, body, condition) => {
+                let key = key(id);
+                let (document, is_new) = self.replace(by, &key, &members(body), condition)?;
+                let did = if is_new { "created" } else { "updated" };
+                Ok(json!({"did": did, "document": self.tell(&key, &document)}))
+            }
             Sent::Patch(id, patch, condition) => {
                 let key = key(id);
                 let document = self.patch(by, &key, patch, condition)?;
@@ -297,13 +324,13 @@ impl World {
         self.documents.get(key).filter(|document| by.may_get(key.1, document)).cloned()
     }
 
-    fn create(
+    pub(super) fn create(
         &mut self,
         by: &Asker,
         place: Place,
         key: Option<Key>,
         body: &Map<String, Value>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<(Key, Document), Refusal> {
         by.admitted(place)?;
         if !by.may_create(place, body) {
             return Err(by.refused());
@@ -319,34 +346,35 @@ impl World {
             self.made.push(key.2.clone());
         }
         self.lives += 1;
-        let document = Document { body: body.clone(), owner: by.user.clone(), life: self.lives, version: 1 };
+        let (owner, life, now) = (by.user.clone(), self.lives, self.now);
+        let document = Document { body: body.clone(), owner, life, version: 1, created: now, updated: now };
         self.store(by, &key, Some(document.clone()));
-        Ok(json!({"did": "created", "document": self.tell(&key, &document)}))
+        Ok((key, document))
     }
 
-    fn replace(
+    /// The document, and whether it is new.
+    pub(super) fn replace(
         &mut self,
         by: &Asker,
-        key: Key,
+        key: &Key,
         body: &Map<String, Value>,
         condition: &Condition,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<(Document, bool), Refusal> {
         by.admitted(key.1)?;
-        if !self.documents.contains_key(&key) {
+        if !self.documents.contains_key(key) {
             if matches!(condition, Condition::Exists | Condition::Revision(_)) {
                 return Err(not_found());
             }
-            return self.create(by, key.1, Some(key), body);
+            return self.create(by, key.1, Some(key.clone()), body).map(|(_, document)| (document, true));
         }
-        let Some(document) = self.readable(by, &key) else {
+        let Some(document) = self.readable(by, key) else {
             // Whoever asks for a free id learns that it is taken.
             return match condition {
                 Condition::Absent => Err(refusal("PreconditionFailed", "document-exists")),
                 _ => Err(not_found()),
             };
         };
-        let document = self.update(by, &key, document, Ok(body.clone()), condition)?;
-        Ok(json!({"did": "updated", "document": self.tell(&key, &document)}))
+        self.update(by, key, document, Ok(body.clone()), condition).map(|document| (document, false))
     }
 
     pub(super) fn patch(
@@ -359,7 +387,8 @@ impl World {
         by.admitted(key.1)?;
         let document = self.readable(by, key).ok_or_else(not_found)?;
         let mut after = document.body.clone();
-        let after = value::merge(&mut after, patch.as_object().unwrap()).map(|()| after);
+        let now = Timestamp::from_micros(self.now).to_string();
+        let after = value::merge(&mut after, patch.as_object().unwrap(), &now).map(|()| after);
         self.update(by, key, document, after, condition)
     }
 
@@ -382,7 +411,8 @@ impl World {
         condition.holds(&document)?;
         let after = after?;
         self.is_unique(key, &after)?;
-        let document = Document { body: after, version: document.version + 1, ..document };
+        let updated = self.now.max(document.updated);
+        let document = Document { body: after, version: document.version + 1, updated, ..document };
         self.store(by, key, Some(document.clone()));
         Ok(document)
     }
@@ -429,7 +459,7 @@ impl World {
     }
 }
 
-fn members(body: &Value) -> Map<String, Value> {
+pub(super) fn members(body: &Value) -> Map<String, Value> {
     match value::canonical(body) {
         Value::Object(members) => members,
         _ => Map::new(),

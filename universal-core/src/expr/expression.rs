@@ -33,7 +33,8 @@ pub struct Expression {
 }
 
 impl Expression {
-    /// Reads an expression of at most 4 KiB, depth 32 and 256 nodes, with lists of at most 200 literals.
+    /// Reads an expression of at most 4 KiB, depth 32 and 256 nodes, with lists of at most 200 literals, that asks for no more
+    /// work than `docs/expressions.md` allows.
     ///
     /// # Errors
     /// `Invalid` with [`Scope::code`], or `invalid-field` for a field's name that cannot be asked for, with the byte

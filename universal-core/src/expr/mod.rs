@@ -30,6 +30,7 @@ mod build_terms;
 mod build_tests;
 mod calls;
 mod check;
+mod cost;
 mod environment;
 mod eval;
 mod explain;

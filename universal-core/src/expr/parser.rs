@@ -6,6 +6,7 @@ use crate::{
         ast::{At, Comparison, Literal, Node, Operator, Place},
         beside,
         check::{self, Follow, Name},
+        cost::{DEAREST, cost},
         field::Field,
         lexer::{Token, tokens},
         scope::Scope,
@@ -35,7 +36,7 @@ fn parse_all(text: &str, scope: Scope) -> Result<Node> {
     Ok(root)
 }
 
-/// That a tree is neither too deep nor too large.
+/// That a tree is neither too deep nor too large, and does not cost too much.
 pub(super) fn bounded(root: &Node, scope: Scope) -> Result<()> {
     if root.depth() > DEEPEST {
         return Err(too_deep(scope, 0));
@@ -45,6 +46,14 @@ pub(super) fn bounded(root: &Node, scope: Scope) -> Result<()> {
         return Err(
             scope.invalid(0, format!("expected at most {LARGEST} operations, fields and literals, found {size}"))
         );
+    }
+    let cost = cost(root);
+    if cost > DEAREST {
+        let message = format!(
+            "expected at most {DEAREST} units of work for a document, found {cost} (a comparison is 1, a calculation 8, \
+             a search in a text 3, a look into an array 16)"
+        );
+        return Err(scope.invalid(0, message));
     }
     Ok(())
 }

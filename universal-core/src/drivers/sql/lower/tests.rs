@@ -300,14 +300,15 @@ fn the_deepest_and_the_widest_expressions_can_be_asked() {
         (0..levels).fold(seed.to_owned(), |inner, _| wrap(inner))
     };
     let sum = nest("n", 29, |inner| format!("({inner} + 1)"));
-    let joined = nest("t", 29, |inner| format!("({inner} + t)"));
-    let dynamic = nest("a", 29, |inner| format!("({inner} + b)"));
+    // Within what they may cost.
+    let joined = nest("t", 24, |inner| format!("({inner} + t)"));
+    let dynamic = nest("a", 24, |inner| format!("({inner} + b)"));
     // The other branch of a choice and its parentheses are a level each.
     let choice = nest("n == 1", 14, |inner| format!("(t == 'a' ? n == 2 : {inner})"));
     let test = nest("n == 1", 29, |inner| format!("({inner} ? n == 2 : n == 3)"));
     let equal = nest("(n == 1)", 29, |inner| format!("({inner} == (t == 'a'))"));
     let value = nest("n", 14, |inner| format!("(t == 'a' ? m : {inner})"));
-    let member = nest("(n == 1)", 29, |inner| format!("({inner} in l)"));
+    let member = nest("(n == 1)", 15, |inner| format!("({inner} in l)"));
     let wide = |part: &str, count: usize, join: &str| vec![part; count].join(join);
     let expressions = vec![
         format!("{sum} == 3"),
@@ -318,12 +319,18 @@ fn the_deepest_and_the_widest_expressions_can_be_asked() {
         equal,
         format!("{value} == 1"),
         member,
-        wide("n + 1 > m", 50, " || "),
+        wide("n + 1 > m", 23, " || "),
         wide("t.contains('a')", 80, " && "),
-        wide("n in l", 80, " || "),
-        wide("a + b == t + 'x'", 36, " || "),
+        wide("n in l", 16, " || "),
+        wide("a in l || m in l || 'x' in o || l in l", 4, " || "),
+        wide("n + 1 > m && id > 'a' && has(t)", 14, " && "),
+        wide("a + b == t + 'x'", 12, " || "),
+        wide("a[0] * a[0] / n - m % n == -b", 5, " || "),
         format!("n in [{}]", wide("m", 200, ", ")),
     ];
+    for text in &expressions {
+        Expression::parse(text, Scope::Filter).unwrap();
+    }
     runner(1).run(&rows(5), |rows| stores.check(&rows, &expressions)).unwrap_or_else(|error| panic!("{error}"));
 }
 
