@@ -29,6 +29,7 @@ use crate::{
     engine::{
         log::Log,
         reader::{Reader, Start},
+        together::Together,
         view::{Rules, View},
         watch::Watcher,
     },
@@ -107,6 +108,7 @@ impl Hub {
 
     fn with_rules((feed, bus): (Arc<dyn Feed>, Arc<dyn Bus>), rules: Rules, stop: CancellationToken) -> Self {
         let logs = Mutex::default();
+        let feed = Arc::new(Together::new(feed));
         let shared = Arc::new(Shared { feed, bus, rules, logs, first_subscriber: Notify::new(), stop });
         Self { shared, collections: None }
     }

@@ -14,6 +14,7 @@ pub(crate) mod reader;
 pub mod relay;
 pub(crate) mod rows;
 pub(crate) mod ruling;
+pub(crate) mod together;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(crate) mod upkeep;
 pub(crate) mod view;
