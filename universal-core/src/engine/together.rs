@@ -188,7 +188,7 @@ mod tests {
         .boxed()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn who_comes_while_a_question_is_open_gets_the_answer_to_the_next() {
         let (questions, asked) = (Arc::new(Questions::<&str, u32>::default()), Arc::new(AtomicU32::new(0)));
         let ask = || {
@@ -209,7 +209,7 @@ mod tests {
         assert!(questions.lanes().is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn what_nobody_waits_for_any_more_stops_nobody_and_is_forgotten() {
         let (questions, asked) = (Arc::new(Questions::<u32, u32>::default()), Arc::new(AtomicU32::new(10)));
         for key in 0..1_000 {
