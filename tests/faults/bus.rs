@@ -298,7 +298,7 @@ async fn taken_away<F: Future<Output = i64>>(rounds: usize, mut take: impl FnMut
     let mut taken = 0;
     for _ in 0..rounds {
         taken += take().await;
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        wait::pause(Duration::from_millis(20)).await;
     }
     taken
 }

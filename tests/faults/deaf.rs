@@ -165,6 +165,7 @@ async fn open(server: &Server, transport: &str) -> usize {
     count.unwrap_or(0)
 }
 
+#[expect(clippy::future_not_send, reason = "a test waits for it on its own thread")]
 async fn many<T>(count: usize, one: impl AsyncFn() -> T) -> Vec<T> {
     stream::iter(0..count).map(|_| one()).buffered(AT_ONCE).collect().await
 }

@@ -25,6 +25,9 @@ async fn signed_in(client: &Client) -> Bare {
     socket
 }
 
+/// Its name, what is sent so many times, and with which codes its socket may be closed.
+type Attack = (&'static str, Vec<u8>, usize, &'static [Option<u16>]);
+
 /// Many packed into one write.
 fn packed(frame: &[u8], count: usize) -> Vec<u8> {
     frame.repeat(count)
@@ -53,7 +56,7 @@ async fn frames_that_no_client_sends_end_their_socket_in_the_same_memory() {
     let begun = [frame(false, TEXT, b"{"), packed(&frame(false, CONTINUATION, b""), empty)].concat();
     let mut announced = frame(true, TEXT, &vec![b'x'; LARGEST]);
     announced[2..10].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    let attacks: [(&str, Vec<u8>, usize, &[Option<u16>]); 12] = [
+    let attacks: [Attack; 12] = [
         ("empty messages", packed(&frame(true, TEXT, b""), 100), empty / 100, &[Some(4429)]),
         ("pings", packed(&frame(true, PING, b""), 100), pings / 100, &[Some(4429)]),
         ("pings that carry much", packed(&frame(true, PING, &[b'x'; 125]), 100), pings / 100, &[Some(4429)]),

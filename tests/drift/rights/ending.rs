@@ -72,7 +72,7 @@ impl Listener {
     }
 
     /// That it heard nothing of what was written since, and how it ended.
-    async fn is_deaf(mut self, why: Why) {
+    async fn hears_no_more(mut self, why: Why) {
         if !why.ends_sockets() {
             return self.hears_the_mark_alone().await;
         }
@@ -126,6 +126,7 @@ async fn hear(socket: &mut Bare, kind: &str) -> String {
     heard.unwrap_or_else(|_| panic!("no {kind} came")).unwrap_or_else(|end| panic!("{end:?} instead of {kind}"))
 }
 
+#[expect(clippy::future_not_send, reason = "a test waits for it on its own thread")]
 async fn end(house: &House, admin: &Client, listener: &Listener, why: Why) {
     match why {
         Why::Logout => drop(listener.client.post("/auth/logout", json!({})).await.expect(204)),
@@ -139,12 +140,14 @@ async fn end(house: &House, admin: &Client, listener: &Listener, why: Why) {
 }
 
 /// What another program does to an account.
+#[expect(clippy::future_not_send, reason = "a test waits for it on its own thread")]
 async fn on_account(house: &House, statement: &str, listener: &Listener) {
     let id: uuid::Uuid = listener.client.user_id().parse().expect("an id");
     let sql = format!("{statement} WHERE id = '{id}'");
     house.subject.connect().await.execute_unprepared(&sql).await.expect("an account");
 }
 
+#[expect(clippy::future_not_send, reason = "a test waits for it on its own thread")]
 async fn endings(on: On, whys: &[Why]) {
     let house = House::new(on).await;
     let admin = house.admin().await;
@@ -166,7 +169,7 @@ async fn endings(on: On, whys: &[Why]) {
         }
     }
     for (why, listener) in listeners {
-        listener.is_deaf(why).await;
+        listener.hears_no_more(why).await;
     }
     house.close().await;
 }

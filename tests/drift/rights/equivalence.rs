@@ -347,15 +347,21 @@ fn sockets_say_what_requests_are_answered(on: On) {
     let result = runner.run(&prop::collection::vec(step(), STEPS), |sequence| {
         number.set(number.get() + 1);
         runtime.block_on(async {
-            let mut clients = clients.borrow_mut();
-            let mut stage =
-                Stage::new((&house, &admin), &mut clients, number.get()).await.map_err(TestCaseError::fail)?;
-            let played = stage.all(&sequence).await;
-            for (client, user) in clients.iter_mut().zip(&stage.users) {
-                client.clone_from(&user.client);
-            }
-            steps.set(steps.get() + sequence.len());
-            shown.set(shown.get() + stage.shown);
+            let mut taken = clients.take();
+            let stage = Stage::new((&house, &admin), &mut taken, number.get()).await;
+            let played = match stage {
+                Ok(mut stage) => {
+                    let played = stage.all(&sequence).await;
+                    steps.set(steps.get() + sequence.len());
+                    shown.set(shown.get() + stage.shown);
+                    for (client, user) in taken.iter_mut().zip(&stage.users) {
+                        client.clone_from(&user.client);
+                    }
+                    played
+                }
+                Err(error) => Err(error),
+            };
+            clients.replace(taken);
             played.map_err(TestCaseError::fail)
         })
     });

@@ -26,7 +26,13 @@ use crate::{
 };
 
 type Key = (CollectionName, DocumentId);
+/// After which change, and how many.
+type Page = (TenantId, i64, u32);
+type Documents = (TenantId, Vec<Key>);
 type Answer<V> = Shared<BoxFuture<'static, std::result::Result<V, Arc<Error>>>>;
+
+/// Shared by all who asked, and so never changed.
+type Many<V> = Arc<Vec<V>>;
 
 /// How many questions may be open before those that nobody waits for are looked for.
 const MANY: usize = 64;
@@ -36,8 +42,8 @@ const MANY: usize = 64;
 pub(crate) struct Together {
     feed: Arc<dyn Feed>,
     states: Arc<Questions<TenantId, FeedState>>,
-    reads: Arc<Questions<(TenantId, i64, u32), Arc<Vec<Change>>>>,
-    presents: Arc<Questions<(TenantId, Vec<Key>), Arc<Vec<Option<Present>>>>>,
+    reads: Arc<Questions<Page, Many<Change>>>,
+    presents: Arc<Questions<Documents, Many<Option<Present>>>>,
 }
 
 impl Together {

@@ -115,12 +115,13 @@ where
         }
     }
     // Whoever has connected by now has perhaps asked already; closing the listener would cut them off.
-    let last_call = async {
+    let (last, callers, listening) = (&house, &addresses, &listener);
+    let last_call = async move {
         loop {
             let Ok(permit) = Arc::clone(&slots).acquire_owned().await else { return };
-            let Ok((stream, peer)) = listener.accept().await else { return };
-            if let Some(counted) = addresses.admit(peer.ip(), house.options.connections_per_address) {
-                house.open(stream, peer, service.clone(), (permit, counted));
+            let Ok((stream, peer)) = listening.accept().await else { return };
+            if let Some(counted) = callers.admit(peer.ip(), last.options.connections_per_address) {
+                last.open(stream, peer, service.clone(), (permit, counted));
             }
         }
     };

@@ -276,9 +276,7 @@ async fn polling_has_the_same_limits() {
 
 #[tokio::test]
 async fn what_waits_to_be_handled_is_bounded_in_bytes_and_in_number() {
-    let mut limits = Limits::default();
-    limits.frames_per_second = 10_000;
-    let on = Fixture::with(limits).await;
+    let on = Fixture::with(Limits { frames_per_second: 10_000, ..Limits::default() }).await;
     let large = format!("42[\"ping\",{{\"x\":\"{}\"}}]", "x".repeat(60_000));
     let small = "42[\"ping\"]".to_owned();
     for (packets, fits) in [(vec![large.clone(); 8], true), (vec![large; 9], false), (vec![small; 65], false)] {
