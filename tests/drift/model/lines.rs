@@ -175,7 +175,10 @@ impl World {
             document.owner = owner;
         }
         document.created = meta.created.unwrap_or(document.created);
+        // The feed tells when the line was written.
+        let mut told = document.clone();
         document.updated = meta.updated.unwrap_or(document.updated).max(document.created);
-        self.feed[key.0].last_mut().unwrap().after = Some(document.clone());
+        told.updated = document.updated.max(self.now);
+        self.feed[key.0].last_mut().unwrap().after = Some(told);
     }
 }

@@ -181,7 +181,7 @@ pub(super) async fn complete(write: &mut Write<'_>, author: Author<'_>, decided:
         return Err(error);
     }
     write.store_words(author.tenant(), &author.known.configured, &document, &members).await?;
-    record(write, author, Operation::Create, None, Some(&document), author.now).await?;
+    record(write, author, Operation::Create, None, Some(&document), moment(author, &document)).await?;
     beside::created(write, author, &document, &members).await?;
     Ok(document)
 }
@@ -207,7 +207,7 @@ pub(super) async fn update(
     values.push(after.updated_at.as_micros().into());
     expect_one(write.execute(&sql, values).await?)?;
     write.store_words(author.tenant(), &author.known.configured, after, &decided.members).await?;
-    record(write, author, Operation::Update, current, Some(after), after.updated_at).await?;
+    record(write, author, Operation::Update, current, Some(after), moment(author, after)).await?;
     beside::changed(write, author, current, &decided).await?;
     Ok(Written::Updated(decided.document))
 }
@@ -291,6 +291,12 @@ const MOVE: [&str; 3] = [
 ];
 
 const DELETE: &str = "DELETE FROM universal_documents WHERE tenant_id = $1 AND collection = $2 AND id = $3";
+
+/// When a change was made: when its document was written, and not earlier than now, whatever an import keeps of it. A
+/// change of long ago would be forgotten at once, with all before it.
+fn moment(author: Author<'_>, document: &Document) -> Timestamp {
+    document.updated_at.max(author.now)
+}
 
 async fn record(
     write: &mut Write<'_>,
