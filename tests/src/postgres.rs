@@ -3,6 +3,7 @@
 use std::{
     process,
     sync::atomic::{AtomicU32, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
@@ -95,7 +96,9 @@ async fn migrate(url: &str) {
 }
 
 fn fresh_name(kind: &str) -> String {
-    format!("universal_{kind}_{}_{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    // A process may have the number of one whose databases were left behind.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    format!("universal_{kind}_{}_{now:x}_{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 fn url_of(database: &str) -> String {

@@ -1,6 +1,6 @@
 //! The one error of this crate: a kind to act on, a stable code, a message that says what to do.
 
-use std::{error::Error as StdError, fmt, time::Duration};
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 /// What a caller can do about an [`Error`]. `universal-http` maps each kind to one status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +119,23 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
+    }
+
+    /// The same error for another who asked the same; its source is that of the first, for the log.
+    #[must_use]
+    pub(crate) fn shared(first: &Arc<Self>) -> Self {
+        let inner = &first.inner;
+        Self {
+            inner: Box::new(Inner {
+                kind: inner.kind,
+                code: inner.code,
+                message: inner.message.clone(),
+                field: inner.field.clone(),
+                position: inner.position,
+                retry_after: inner.retry_after,
+                source: inner.source.is_some().then(|| Arc::clone(first).into()),
+            }),
+        }
     }
 
     /// What can be done about it.

@@ -254,10 +254,13 @@ async fn a_replay_of_large_documents_is_whole(on: Fixture) -> Result<(), String>
         let id = DocumentId::new(format!("d{n}")).map_err(failed)?;
         on.collections.create(&caller, &name, NewDocument::new(body).with_id(id)).await.map_err(failed)?;
     }
-    let subscribe = Subscribe::to(name).with_since(since);
+    let subscribe = Subscribe::to(name).with_since(since.clone());
     let mut subscription = on.realtime.subscribe(&caller, subscribe).await.map_err(failed)?;
     let expected: Vec<_> = (0..12).map(|n| format!("create d{n} {n}")).collect();
-    check_eq(&words(&changes(&mut subscription, 12).await?), &expected.iter().map(String::as_str).collect())
+    check_eq(&words(&changes(&mut subscription, 12).await?), &expected.iter().map(String::as_str).collect())?;
+    // One that is behind holds what it read until it is handed out.
+    let read = on.feed.read(caller.tenant(), since.seq(), 100).await.map_err(failed)?;
+    check(read.len() <= 2, &format!("{} changes of 900 KB were read at once", read.len()))
 }
 
 async fn dropping_next_loses_nothing(on: Fixture) -> Result<(), String> {

@@ -25,14 +25,12 @@ use crate::{
     realtime::{
         change::Change,
         delivery::Delivery,
-        feed::{Feed, FeedState, Present},
+        feed::{Feed, FeedState, Present, READ_BYTES},
         subscription::{Event, Pull, ResyncReason},
     },
 };
 /// How many changes a reader takes at once.
 const STEP: usize = 64;
-/// How many bytes of changes wait in a reader, but for one that is larger.
-const READY_BYTES: usize = 256 * 1024;
 /// How many changes a reader that is behind reads from the database at once.
 const PAGE: u32 = 200;
 
@@ -175,6 +173,9 @@ impl Reader {
                 Found::Entries(entries) => {
                     let replayed = entries.first().is_some_and(|entry| entry.change.seq <= self.replay_until);
                     self.take(&entries, replayed)?;
+                    if !self.ready.is_empty() {
+                        self.log.taken();
+                    }
                 }
                 Found::Behind => {
                     self.not_stopped()?;
@@ -268,12 +269,12 @@ impl Reader {
         let (mut bytes, mut last) = (0, self.position);
         let mut seen = std::mem::take(&mut self.ready);
         for entry in entries {
-            let cursor = Cursor::new(Arc::clone(&self.epoch), entry.change.seq);
-            let delivery = judge.sees(&self.view, entry, cursor)?;
-            bytes += delivery.as_ref().map_or(0, Delivery::bytes);
-            if bytes > READY_BYTES && !seen.is_empty() {
+            if bytes >= READ_BYTES {
                 break;
             }
+            let cursor = Cursor::new(Arc::clone(&self.epoch), entry.change.seq);
+            let delivery = judge.sees(&self.view, entry, cursor)?;
+            bytes += delivery.as_ref().map_or(0, Delivery::bytes_unprinted);
             last = entry.change.seq;
             seen.extend(delivery);
         }

@@ -114,8 +114,7 @@ where
     /// The answer to a question that is put after this call, by this caller or another.
     async fn ask(self: &Arc<Self>, key: K, question: BoxFuture<'static, Result<V>>) -> Result<V> {
         let answer = self.join(key, question);
-        // Whoever logs or tells an error needs its kind, code and words.
-        answer.await.map_err(|error| Error::new(error.kind(), error.code(), error.message()))
+        answer.await.map_err(|error| Error::shared(&error))
     }
 
     fn join(self: &Arc<Self>, key: K, question: BoxFuture<'static, Result<V>>) -> Answer<V> {
@@ -179,17 +178,26 @@ impl<K, V> fmt::Debug for Questions<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        error::Error as _,
+        sync::atomic::{AtomicU32, Ordering},
+        time::Duration,
+    };
 
     use super::*;
     use crate::error::ErrorKind;
+
+    fn refusal() -> Error {
+        let error = Error::new(ErrorKind::Busy, "busy", "not now").with_field("cursor");
+        error.with_retry_after(Duration::from_secs(2)).with_source("the cause")
+    }
 
     fn question(asked: &Arc<AtomicU32>) -> BoxFuture<'static, Result<u32>> {
         let asked = Arc::clone(asked);
         async move {
             let number = asked.fetch_add(1, Ordering::SeqCst) + 1;
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            if number == 3 { Err(Error::new(ErrorKind::Busy, "busy", "not now")) } else { Ok(number) }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if number == 3 { Err(refusal()) } else { Ok(number) }
         }
         .boxed()
     }
@@ -210,7 +218,9 @@ mod tests {
         }
         // An error is everybody's, and the next question is a new one.
         let refused = ask().await.unwrap().unwrap_err();
-        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Busy, "busy"));
+        assert_eq!((refused.kind(), refused.code(), refused.field()), (ErrorKind::Busy, "busy", Some("cursor")));
+        assert_eq!(refused.retry_after(), Some(Duration::from_secs(2)));
+        assert!(refused.source().is_some(), "the log has the cause");
         assert_eq!(ask().await.unwrap().unwrap(), 4);
         assert!(questions.lanes().is_empty());
     }
@@ -219,7 +229,7 @@ mod tests {
     async fn what_nobody_waits_for_any_more_stops_nobody_and_is_forgotten() {
         let (questions, asked) = (Arc::new(Questions::<u32, u32>::default()), Arc::new(AtomicU32::new(10)));
         for key in 0..1_000 {
-            let waits = tokio::time::timeout(std::time::Duration::from_millis(1), questions.ask(key, question(&asked)));
+            let waits = tokio::time::timeout(Duration::from_millis(1), questions.ask(key, question(&asked)));
             assert!(waits.await.is_err());
         }
         assert!(questions.lanes().len() <= MANY);

@@ -8,7 +8,10 @@ use crate::{
     cursor::Cursor,
     error::{Error, Result},
     id::{CollectionName, DocumentId},
-    realtime::change::Change,
+    realtime::{
+        change::{Change, Image},
+        feed::CHANGE_BYTES,
+    },
 };
 
 /// What a subscriber sees of a change.
@@ -66,6 +69,11 @@ struct Inner {
     framed: [OnceLock<(Box<str>, Bytes)>; REFERENCES],
 }
 
+/// How long an image's text is.
+fn size(image: Option<&Image>) -> usize {
+    image.map_or(0, |image| image.body.len())
+}
+
 impl Delivery {
     /// For implementations: `change` as `kind`, with `body` in place of the change's own members if it is given.
     #[must_use]
@@ -80,13 +88,21 @@ impl Delivery {
         self.0.kind.carries_document().then(|| self.0.body.as_deref().unwrap_or(&after.body))
     }
 
-    /// What it holds in memory, about: the images, what is shown in their place, and what is printed of it.
+    /// What it holds in memory, about, while nothing is printed of it: the images, and what is shown in their place.
+    pub(crate) fn bytes_unprinted(&self) -> usize {
+        let change = &self.0.change;
+        CHANGE_BYTES + size(change.before.as_ref()) + size(change.after.as_ref()) + self.shown_bytes()
+    }
+
+    /// What it holds in memory, about, with what is printed of it.
     pub(crate) fn bytes(&self) -> usize {
-        let image = |image: &Option<crate::realtime::change::Image>| image.as_ref().map_or(0, |image| image.body.len());
-        let shown = self.0.body.as_ref().map_or(0, |body| body.len());
         // The print, and the frames that are kept of it.
-        let printed = 1 + REFERENCES;
-        256 + image(&self.0.change.before) + (1 + printed) * image(&self.0.change.after) + (1 + printed) * shown
+        let printed = (1 + REFERENCES) * (size(self.0.change.after.as_ref()) + self.shown_bytes());
+        self.bytes_unprinted() + printed
+    }
+
+    fn shown_bytes(&self) -> usize {
+        self.0.body.as_ref().map_or(0, |body| body.len())
     }
 
     pub(crate) fn change(&self) -> &Change {

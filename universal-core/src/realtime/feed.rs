@@ -31,6 +31,12 @@ impl FeedState {
     }
 }
 
+/// How many bytes of changes one read brings, but for its last change; as many wait in a subscriber that is behind, so that
+/// it takes all that it read.
+pub(crate) const READ_BYTES: usize = 128 * 1024;
+/// What a change counts besides its images.
+pub(crate) const CHANGE_BYTES: usize = 256;
+
 /// What the rules ask of a document as it stands today, or stood when it was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -21,7 +21,7 @@ use crate::{
     json::restore,
     realtime::{
         change::{Change, Image, Operation},
-        feed::{Feed, FeedState, Present, Retention, Sequencer},
+        feed::{CHANGE_BYTES, Feed, FeedState, Present, READ_BYTES, Retention, Sequencer},
     },
 };
 
@@ -156,9 +156,6 @@ const LAST_TO_FORGET: &str = "SELECT max(seq) FROM (
         WINDOW newest AS (ORDER BY seq DESC)) AS kept
     WHERE at < $2 OR position > $3 OR bytes > $4";
 
-/// How many characters of documents one read brings, but for its last change.
-const READ_BYTES: i64 = 4 * 1024 * 1024;
-
 /// How many changes are forgotten in one commit.
 const TRIM_STEP: i64 = 2000;
 
@@ -206,12 +203,14 @@ impl Feed for SqlFeed {
         // and is one change at least.
         let sql = format!(
             "SELECT {COLUMNS} FROM (
-                SELECT page.*, coalesce(sum(length(coalesce(before, '')) + length(coalesce(after, ''))) OVER (
-                    ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS ahead
+                SELECT page.*, coalesce(sum($5 + octet_length(coalesce(before, '')) + octet_length(coalesce(after, '')))
+                    OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS ahead
                 FROM (SELECT * FROM universal_changes WHERE tenant_id = $1 AND seq > $2 ORDER BY seq LIMIT $3) AS page
              ) AS bounded WHERE ahead < $4 ORDER BY seq"
         );
-        let values = vec![tenant.as_str().into(), after.into(), i64::from(limit).into(), READ_BYTES.into()];
+        let bytes = |count: usize| i64::try_from(count).unwrap_or(i64::MAX).into();
+        let (most, each) = (bytes(READ_BYTES), bytes(CHANGE_BYTES));
+        let values = vec![tenant.as_str().into(), after.into(), i64::from(limit).into(), most, each];
         self.database.all(&sql, values).await?.iter().map(change).collect()
     }
 

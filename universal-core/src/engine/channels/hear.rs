@@ -1,6 +1,10 @@
 //! Hearing what nodes say: one task sorts it by rooms, a few hear it in the rooms.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -60,7 +64,10 @@ pub(super) async fn hear(shared: Arc<Shared>) {
             room.missed(lost, Instant::now());
         }
         for broadcast in some {
-            shared.hear(&room, &broadcast);
+            // A defect met in one message costs that message, not the ear, nor the room's place in the line.
+            if catch_unwind(AssertUnwindSafe(|| shared.hear(&room, &broadcast))).is_err() {
+                tracing::error!(channel = %room.channel, "hearing a message of a channel panicked");
+            }
         }
         if room.incoming.ends_turn() {
             shared.line.push(room);

@@ -255,6 +255,11 @@ impl Channels for ChannelHub {
                 shared.rates.take(caller.tenant(), size(&member), Instant::now())?;
                 Some(member)
             }
+            // A channel that nobody is in here gets a room, and the other nodes are asked who is there.
+            None if shared.room(caller.tenant(), &join.channel).is_none() => {
+                shared.rates.take(caller.tenant(), ENVELOPE, Instant::now())?;
+                None
+            }
             None => None,
         };
         let session = Arc::new(Session::new(Arc::clone(&key), caller.clone(), (join.echo, join.budget)));

@@ -13,7 +13,7 @@ pub struct ChannelOptions {
     /// How often the rules are asked whether those who joined may still be there; 2 s.
     pub review: Duration,
     /// How many messages the callers of one tenant say on this node in a second, and three times as many at once; 1 000. A
-    /// member that comes or changes is a message too.
+    /// member that comes or changes is a message too, and so is joining a channel in which nobody is here.
     pub messages_per_second: u32,
     /// How many bytes these take; 4 MiB.
     pub bytes_per_second: u32,
