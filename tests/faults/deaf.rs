@@ -28,17 +28,17 @@ const SUBSCRIBE: &str = r#"{"type":"subscribe","ref":"1","collection":"bulk"}"#;
 const BODY: usize = 64 * 1024;
 /// Between two documents: 1 MiB a second to each reader.
 const PACE: Duration = Duration::from_micros(62_500);
-/// How long a reader that takes nothing may last. Ten seconds are promised of a WebSocket, thirty of a stream.
+/// How long a reader that takes nothing may last: ten seconds after what the kernel keeps for it is full.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// How many of each kind come back.
 const RETURNING: usize = 20;
 /// How many open, or come back, at once.
 const AT_ONCE: usize = 16;
-/// What a reader that takes nothing may cost: a frame on its way, and a step of changes that it read for itself because it
-/// is behind what memory holds. The goal is half of that.
-const EACH: u64 = 512 * 1024;
+/// What a reader that takes nothing may cost: a frame on its way, and a page of changes that it read for itself because it
+/// is behind what memory holds.
+const EACH: u64 = 256 * 1024;
 /// What the rest may cost meanwhile.
-const SLACK: u64 = 96 << 20;
+const SLACK: u64 = 64 << 20;
 
 /// A WebSocket that was told its place, and reads no more.
 async fn socket(server: &Server) -> (Bare, String) {

@@ -1,9 +1,9 @@
 //! A PostgreSQL database for one test, gone when the test is.
 
 use std::{
+    hash::{BuildHasher as _, RandomState},
     process,
     sync::atomic::{AtomicU32, Ordering},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
@@ -97,8 +97,8 @@ async fn migrate(url: &str) {
 
 fn fresh_name(kind: &str) -> String {
     // A process may have the number of one whose databases were left behind.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
-    format!("universal_{kind}_{}_{now:x}_{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
+    let chance = RandomState::new().hash_one(kind);
+    format!("universal_{kind}_{}_{chance:x}_{}", process::id(), NUMBER.fetch_add(1, Ordering::Relaxed))
 }
 
 fn url_of(database: &str) -> String {

@@ -11,8 +11,9 @@ use crate::expr::{
     types::{Type, type_of},
 };
 
-/// The most that an expression may cost.
-pub(super) const DEAREST: usize = 256;
+/// The most that an expression may cost: a list of some thousand documents that asks it of each of them, and counts them,
+/// takes less than 200 ms on either database.
+pub(super) const DEAREST: usize = 128;
 /// How many literals of a list cost as much as a comparison.
 const LITERALS: usize = 16;
 
@@ -27,7 +28,8 @@ fn own(node: &Node) -> usize {
         Node::Literal(Literal::List(literals)) => literals.len().div_ceil(LITERALS),
         Node::Literal(_) | Node::Place(_) | Node::All(_) | Node::Any(_) | Node::Not(_) => 0,
         Node::Has(_) | Node::Moment { .. } | Node::Written { .. } => 1,
-        Node::List(items) => items.len(),
+        // Each is compared with what is looked for, and a member is read first.
+        Node::List(items) => items.iter().map(|item| if matches!(item, Node::Literal(_)) { 1 } else { 3 }).sum(),
         Node::Compare { sides, .. } => match &**sides {
             [Node::Literal(_), _] | [_, Node::Literal(_)] => 1,
             _ => 3,
@@ -42,7 +44,7 @@ fn own(node: &Node) -> usize {
             [_, list] if is_known(list) => 1,
             _ => 16,
         },
-        Node::Matches { .. } => 20,
+        Node::Matches { .. } => 16,
     }
 }
 
@@ -78,8 +80,8 @@ mod tests {
         assert_eq!(of("\"x\" in doc.tags"), 16);
         assert_eq!(of("\"x\" in caller.roles"), 1);
         assert_eq!(of("size(doc.tags) > 2"), 7);
-        assert_eq!(of("caller.id in [doc.author, doc.editor]"), 3);
-        assert_eq!(of("text.matches(\"^a\")"), 20);
+        assert_eq!(of("caller.id in [doc.author, doc.editor]"), 7);
+        assert_eq!(of("text.matches(\"^a\")"), 16);
     }
 
     #[test]

@@ -240,13 +240,13 @@ impl<'e> Lowering<'e> {
         let test = self.condition(test);
         let json = is_json(then) && is_json(otherwise);
         let (then_type, then, otherwise) = (type_of(then), self.term(then), self.term(otherwise));
-        let mut branch = |term: &Term<'e>| match then_type {
-            _ if json => self.json(term),
-            Type::Text => self.text(term),
-            Type::Moment | Type::Duration => self.time(term),
-            _ => self.number(term),
+        let mut branch = |term: Term<'e>| match then_type {
+            _ if json => self.json(&term),
+            Type::Text => self.plain(term, Self::text),
+            Type::Moment | Type::Duration => self.time(&term),
+            _ => self.plain(term, Self::number),
         };
-        let sql = choice(&test, &branch(&then), &branch(&otherwise));
+        let sql = choice(&test, &branch(then), &branch(otherwise));
         let shape = match then_type {
             _ if json => Shape::Json,
             Type::Text => Shape::Text,
@@ -254,5 +254,16 @@ impl<'e> Lowering<'e> {
             _ => Shape::Number,
         };
         Term::made(sql, shape)
+    }
+
+    /// A text or a number out of whatever holds it; the JSON of a choice within this one has a name first.
+    fn plain(&mut self, term: Term<'e>, make: impl Fn(&mut Self, &Term<'e>) -> String) -> String {
+        if !matches!(term, Term::Made(Made { shape: Shape::Json, .. })) {
+            return make(self, &term);
+        }
+        self.named(vec![term], |lowering, terms| match terms {
+            [term] => make(lowering, term),
+            _ => lowering.error(),
+        })
     }
 }
