@@ -16,7 +16,19 @@ async fn fixture(subject: &Subject) -> AuthFixture {
         auth: Arc::clone(subject.backend.auth()),
         clock: Arc::clone(&subject.clock),
         tenant: TenantId::default_tenant(),
-        other_tenant,
+        other_tenant: other_tenant.clone(),
+        disable_other: {
+            let backend = subject.backend.clone();
+            Arc::new(move |disabled| {
+                let (backend, tenant) = (backend.clone(), other_tenant.clone());
+                Box::pin(async move {
+                    match disabled {
+                        true => backend.disable_tenant(&tenant).await,
+                        false => backend.enable_tenant(&tenant).await,
+                    }
+                })
+            })
+        },
     }
 }
 

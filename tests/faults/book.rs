@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub(super) struct Life {
     pub(super) acknowledged: Vec<(Step, String)>,
     /// The step whose answer never came; the writer leaves the document alone after it.
     pub(super) unknown: Option<Step>,
+    /// When the last request was sent.
+    pub(super) sent: Option<Instant>,
 }
 
 /// Every life. Written before a request is sent and after its answer came.
@@ -31,12 +34,16 @@ pub(super) struct Life {
 pub(super) struct Book {
     lives: Mutex<BTreeMap<String, Life>>,
     refusals: Mutex<Vec<String>>,
+    /// When what was acknowledged was sent, by document and revision.
+    begun: Mutex<HashMap<(String, String), Instant>>,
 }
 
 impl Book {
     /// Before a request is sent.
     pub(super) fn sends(&self, id: &str, step: Step) {
-        self.lives().entry(id.to_owned()).or_default().unknown = Some(step);
+        let mut lives = self.lives();
+        let life = lives.entry(id.to_owned()).or_default();
+        (life.unknown, life.sent) = (Some(step), Some(Instant::now()));
     }
 
     /// After it was acknowledged.
@@ -45,6 +52,17 @@ impl Book {
         let life = lives.entry(id.to_owned()).or_default();
         life.unknown = None;
         life.acknowledged.push((step, revision.to_owned()));
+        if let Some(sent) = life.sent {
+            self.begun().insert((id.to_owned(), revision.to_owned()), sent);
+        }
+    }
+
+    /// How long after its request each of these changes came, of those of documents whose names begin so.
+    pub(super) fn delays(&self, prefix: &str, seen: &[Received]) -> Vec<Duration> {
+        let begun = self.begun();
+        let sent = |change: &Received| begun.get(&(change.id.clone(), change.revision.clone())).copied();
+        let of_these = seen.iter().filter(|change| change.id.starts_with(prefix));
+        of_these.filter_map(|change| Some(change.at.saturating_duration_since(sent(change)?))).collect()
     }
 
     /// After the server said that nothing was done.
@@ -73,6 +91,10 @@ impl Book {
 
     pub(super) fn copy(&self) -> BTreeMap<String, Life> {
         self.lives().clone()
+    }
+
+    fn begun(&self) -> MutexGuard<'_, HashMap<(String, String), Instant>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lives(&self) -> MutexGuard<'_, BTreeMap<String, Life>> {

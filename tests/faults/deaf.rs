@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const RETURNING: usize = 20;
 /// How many open, or come back, at once.
 const AT_ONCE: usize = 16;
+/// By when the kernel keeps for each reader as much as it keeps; until then every document is copied for each of them.
+const FILLED: Duration = Duration::from_secs(1);
 /// What a reader that takes nothing may cost: a frame on its way, and a page of changes that it read for itself because it
 /// is behind what memory holds.
 const EACH: u64 = 256 * 1024;
@@ -110,6 +112,13 @@ struct Clock {
     took: Vec<Duration>,
 }
 
+impl Clock {
+    /// How long each took since this was last asked.
+    fn take(&mut self) -> Vec<Duration> {
+        std::mem::take(&mut self.took)
+    }
+}
+
 /// A reader that reads, and says how long each document took from the request to here.
 async fn timed(server: &Server) -> (Arc<Mutex<Clock>>, JoinHandle<()>) {
     let (mut socket, _) = socket(server).await;
@@ -128,10 +137,9 @@ async fn timed(server: &Server) -> (Arc<Mutex<Clock>>, JoinHandle<()>) {
 
 fn spread(took: &mut [Duration]) -> String {
     took.sort_unstable();
-    match took {
-        [] => "nothing".to_owned(),
-        _ => format!("median {:?}, p99 {:?}", took[took.len() / 2], took[took.len() * 99 / 100]),
-    }
+    let part = |of_thousand: usize| took.get((took.len() * of_thousand / 1_000).min(took.len().saturating_sub(1)));
+    let [median, p98, p99, longest] = [500, 980, 990, 1_000].map(|of_thousand| part(of_thousand).copied());
+    format!("{} in median {median:?}, p98 {p98:?}, p99 {p99:?}, at most {longest:?}", took.len())
 }
 
 /// Writes documents at a pace until `enough` of them; answers how many.
@@ -183,16 +191,23 @@ async fn deaf_beside_good(server: Server) {
     let (clock, timing) = timed(&server).await;
     // The recent changes, the database's pages and what the allocator keeps are bought once, for whatever number of readers.
     let warm = write(&client, &clock, (0, Duration::from_millis(2)), async |number| number >= 300).await;
+    clock.lock().expect("no panic").take();
+    let long = Volume::from_environment().pick(Duration::from_secs(5), Duration::from_secs(60));
+    let begun = Instant::now();
+    let warm = write(&client, &clock, (warm, PACE), async |_| begun.elapsed() >= long).await;
+    let alone = spread(&mut clock.lock().expect("no panic").take());
     let quiet = server.memory().present;
     let deaf_sockets = many(sockets, async || socket(&server).await).await;
     let deaf_streams = many(streams, async || stream_of_events(&server, None).await).await;
     let idle = server.memory().present;
     let before = server.memory().most;
-    clock.lock().expect("no panic").took.clear();
 
     let begun = Instant::now();
-    let mut cut = (None, None);
+    let (mut cut, mut filling) = ((None, None), None);
     let written = write(&client, &clock, (warm, PACE), async |number| {
+        if filling.is_none() && begun.elapsed() >= FILLED {
+            filling = Some(spread(&mut clock.lock().expect("no panic").take()));
+        }
         if number % 16 == 15 {
             // Those that read stay.
             if cut.0.is_none() && open(&server, "websocket").await == good.len() + 1 {
@@ -203,27 +218,27 @@ async fn deaf_beside_good(server: Server) {
             }
         }
         assert!(begun.elapsed() < PATIENCE, "some that read nothing are still there: {cut:?}");
-        cut.0.is_some() && cut.1.is_some()
+        cut.0.is_some() && cut.1.is_some() && begun.elapsed() >= long
     })
     .await;
     let most = server.memory().most;
-    let beside = spread(&mut std::mem::take(&mut clock.lock().expect("no panic").took));
-    let last = write(&client, &clock, (written, PACE), async |number| number >= written + 100).await;
+    let beside = spread(&mut clock.lock().expect("no panic").take());
+    let last = write(&client, &clock, (written, PACE), async |number| number >= written + 20).await;
     for reader in &good {
         reader.until("every document", PATIENCE, |seen| seen.len() >= last).await;
         assert_eq!((reader.changes().len(), reader.connections(), reader.trouble()), (last, 1, vec![]));
     }
-    let alone = spread(&mut std::mem::take(&mut clock.lock().expect("no panic").took));
     timing.abort();
     println!(
         "{sockets} WebSockets and {streams} streams cost {} bytes each while idle, and at most {} each with {} documents of \
-         {BODY} bytes that they did not take; WebSockets were cut after {:?}, streams after {:?}; delivery to one who reads: {beside}; \
-         alone: {alone}",
+         {BODY} bytes that they did not take; WebSockets were cut after {:?}, streams after {:?}; delivery to one who reads: {alone} \
+         alone, {} in the first {FILLED:?} beside them, {beside} from then on",
         idle.saturating_sub(quiet) / (sockets + streams) as u64,
         most.saturating_sub(before) / (sockets + streams) as u64,
         written - warm,
         cut.0,
         cut.1,
+        filling.unwrap_or_default(),
     );
     let grown = most.saturating_sub(before);
     let allowed = EACH * (sockets + streams) as u64 + SLACK;

@@ -33,9 +33,15 @@ fn rounds() -> u32 {
     Volume::from_environment().pick(2, 20)
 }
 
-/// How long something is away that comes back by itself.
-fn away() -> Duration {
-    Duration::from_secs(Volume::from_environment().pick(3, 15))
+/// How often a node is frozen, and for how long.
+fn freezes() -> (u32, Duration) {
+    // All of it within the life of an access token.
+    Volume::from_environment().pick((1, Duration::from_secs(3)), (10, Duration::from_secs(60)))
+}
+
+/// How long Redis is frozen.
+fn redis_is_away() -> Duration {
+    Duration::from_secs(Volume::from_environment().pick(3, 30))
 }
 
 /// Two nodes under load, and who watches.
@@ -107,10 +113,20 @@ impl Scene {
             faults.extend(subscriber.trouble().into_iter().map(|frame| format!("{name}: {frame}")));
             connections.push(subscriber.connections());
         }
+        let [(_, on_one), (_, on_the_other), ..] = &self.subscribers[..] else { unreachable!("there are four") };
+        let mut late = self.book.delays("b", &on_one.distinct());
+        late.extend(self.book.delays("a", &on_the_other.distinct()));
+        assert!(!late.is_empty(), "nothing of one node came to the other");
+        late.sort_unstable();
+        let late = |part: usize| late.get((late.len() * part / 1_000).min(late.len().saturating_sub(1))).copied();
         println!(
-            "{what}: {} writes acknowledged, {} without an answer, {undone} undone, connections {connections:?}",
+            "{what}: {} writes acknowledged, {} without an answer, {undone} undone, connections {connections:?}; from the request \
+             on one node to the subscriber on the other: median {:?}, p99 {:?}, the latest {:?}",
             self.book.acknowledged(),
             self.book.unknown(),
+            late(500),
+            late(990),
+            late(1_000),
         );
         assert!(undone > 0, "nothing was undone");
         faults.truncate(20);
@@ -187,12 +203,15 @@ async fn a_node_that_freezes_and_thaws_loses_nothing_on_postgresql_alone() {
 
 async fn a_node_freezes(between: Between) {
     let scene = Scene::begin(Nodes::started(between).await).await;
-    scene.nodes.one.freeze();
-    scene.gets_on().await;
-    wait::pause(away()).await;
-    scene.gets_on().await;
-    scene.nodes.one.thaw();
-    scene.gets_on().await;
+    let (count, long) = freezes();
+    for _ in 0..count {
+        scene.nodes.one.freeze();
+        scene.gets_on().await;
+        wait::pause(long).await;
+        scene.gets_on().await;
+        scene.nodes.one.thaw();
+        scene.gets_on().await;
+    }
     scene.judge(&format!("a node frozen, {between:?}")).await;
 }
 
@@ -215,7 +234,7 @@ async fn a_redis_that_freezes_takes_nothing_with_it() {
     let redis = scene.nodes.redis.as_ref().expect("a Redis");
     redis.freeze();
     scene.gets_on().await;
-    wait::pause(away()).await;
+    wait::pause(redis_is_away()).await;
     scene.gets_on().await;
     redis.thaw();
     scene.gets_on().await;

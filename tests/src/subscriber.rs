@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{SinkExt, StreamExt};
@@ -99,6 +99,8 @@ pub struct Received {
     pub revision: String,
     /// The document, unless it is gone.
     pub document: Value,
+    /// When it came.
+    pub at: Instant,
 }
 
 impl Received {
@@ -116,6 +118,7 @@ impl Received {
             id: text("id"),
             revision: text("revision"),
             document: frame["document"].clone(),
+            at: Instant::now(),
         }
     }
 }

@@ -213,6 +213,27 @@ impl Backend {
         self.parts.database.create_tenant(tenant).await
     }
 
+    /// Keeps the accounts of a tenant out: nobody registers, logs in or refreshes (`tenant-disabled`), and within 5 s on
+    /// every node access tokens are refused and the realtime connections that were opened with them end. Its documents,
+    /// files, jobs and sessions stay as they are, and what asks no account goes on: callers that the host makes itself,
+    /// [`Caller::system`] among them, and their subscriptions; links to files until they expire; jobs; a request that has
+    /// begun.
+    ///
+    /// # Errors
+    /// `Invalid` (`default-tenant`) for the tenant `default`, in which callers without a token are; `NotFound`
+    /// (`unknown-tenant`); `Unavailable` and `Busy` from the database.
+    pub async fn disable_tenant(&self, tenant: &TenantId) -> Result<()> {
+        self.parts.database.set_tenant_disabled(tenant, true).await
+    }
+
+    /// Lets the accounts of a tenant in again, within 5 s, with those of their sessions whose time is not over.
+    ///
+    /// # Errors
+    /// `NotFound` (`unknown-tenant`); `Unavailable` and `Busy` from the database.
+    pub async fn enable_tenant(&self, tenant: &TenantId) -> Result<()> {
+        self.parts.database.set_tenant_disabled(tenant, false).await
+    }
+
     /// The documents of a collection as values of a Rust type.
     ///
     /// # Errors

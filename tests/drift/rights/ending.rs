@@ -1,10 +1,12 @@
-//! Whoever may hear no more hears no more: after logout, the end of a token or an account, the loss of a role, another rule.
+//! Whoever may hear no more hears no more: after logout, the end of a token, an account or a tenant, the loss of a role, another
+//! rule.
 
 use std::time::Duration;
 
 use sea_orm::ConnectionTrait as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::timeout;
+use universal_core::{Caller, TenantId, id::DocumentId};
 use universal_tests::{
     bare::{Bare, Heard},
     client::Client,
@@ -28,6 +30,7 @@ enum Why {
     Deleted,
     Role,
     Rule,
+    Tenant,
 }
 
 impl Why {
@@ -36,6 +39,15 @@ impl Why {
         match self {
             Self::Role => "\"editor\" in caller.roles",
             _ => "caller.id != null",
+        }
+    }
+
+    /// What is told of it.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Expiry => "\"code\":\"token-expired\"",
+            Self::Tenant => "\"code\":\"tenant-disabled\"",
+            _ => "\"code\":\"session-ended\"",
         }
     }
 
@@ -57,9 +69,13 @@ impl Listener {
     async fn new(house: &House, admin: &Client, why: Why) -> Self {
         let collection = format!("ending-{}", format!("{why:?}").to_lowercase());
         configure(admin, &collection, why.rule()).await;
-        let mut client = house.someone().await;
+        let client = house.someone().await;
         house.set_roles(&client, &["editor"]).await;
-        client = house.refreshed(&client).await;
+        Self::listening(house.refreshed(&client).await, admin, collection).await
+    }
+
+    /// Somebody who hears of a first document.
+    async fn listening(client: Client, admin: &Client, collection: String) -> Self {
         let mut sockets = [open(&client, "subscribe", &collection).await, open(&client, "watch", &collection).await];
         let mut stream = Sse::open(&client, &format!("/realtime/sse?collection={collection}"), None).await;
         assert_eq!(stream.next_of_interest().await.expect("a first event").event, "subscribed");
@@ -80,13 +96,13 @@ impl Listener {
             let (said, end) = socket.rest(PATIENCE, &format!("{why:?}")).await;
             let told: Vec<_> = said.iter().filter(|frame| !frame.starts_with("{\"type\":\"heartbeat\"")).collect();
             assert!(
-                matches!(told[..], [error] if error.starts_with("{\"type\":\"error\"")),
+                matches!(told[..], [error] if error.starts_with("{\"type\":\"error\"") && error.contains(why.code())),
                 "{why:?}: a socket was told {told:?}"
             );
             assert_eq!(end, Heard::Closed(Some(4401)), "{why:?}");
         }
         let closed = self.stream.next_of_interest().await.expect("a last event");
-        assert_eq!(closed.event, "closed", "{why:?}: {closed:?}");
+        assert!(closed.event == "closed" && closed.data.contains(why.code()), "{why:?}: {closed:?}");
         assert!(self.stream.next_of_interest().await.is_none(), "{why:?}: the stream goes on");
     }
 
@@ -136,6 +152,11 @@ async fn end(house: &House, admin: &Client, listener: &Listener, why: Why) {
         Why::Deleted => on_account(house, "DELETE FROM universal_users", listener).await,
         Why::Role => house.set_roles(&listener.client, &[]).await,
         Why::Rule => configure(admin, &listener.collection, "has(doc.mark)").await,
+        Why::Tenant => {
+            house.subject.backend.disable_tenant(&elsewhere()).await.expect("a tenant");
+            // What nodes know of a session they ask again after so long.
+            house.subject.clock.advance(GRACE);
+        }
     }
 }
 
@@ -172,6 +193,55 @@ async fn endings(on: On, whys: &[Why]) {
         listener.hears_no_more(why).await;
     }
     house.close().await;
+}
+
+fn elsewhere() -> TenantId {
+    TenantId::new("elsewhere").expect("a name")
+}
+
+/// Writes as the program does, whom nothing keeps out.
+async fn write_as_program(house: &House, tenant: TenantId, collection: &str, id: &str) {
+    let documents = house.subject.backend.collection::<Value>(collection).expect("a name");
+    let id = DocumentId::new(id).expect("a name");
+    documents.create_with_id(&Caller::system(tenant), &id, &json!({ "n": 1 })).await.expect("a new document");
+}
+
+#[expect(clippy::future_not_send, reason = "a test waits for it on its own thread")]
+async fn ending_of_a_tenant(on: On) {
+    let (house, collection) = (House::new(on).await, "ending".to_owned());
+    let backend = &house.subject.backend;
+    backend.create_tenant(&elsewhere()).await.expect("a new tenant");
+    let (admin, admin_there) = (house.admin().await, house.admin_of(&elsewhere()).await);
+    for admin in [&admin, &admin_there] {
+        configure(admin, &collection, "caller.id != null").await;
+    }
+    let mut here = Listener::listening(house.someone().await, &admin, collection.clone()).await;
+    let there = Listener::listening(house.someone_of(&elsewhere()).await, &admin_there, collection.clone()).await;
+    end(&house, &admin, &there, Why::Tenant).await;
+    wait::pause(GRACE).await;
+    write_as_program(&house, elsewhere(), &collection, "after").await;
+    write_as_program(&house, TenantId::default_tenant(), &collection, "beside").await;
+
+    let change = hear(&mut here.sockets[0], "change").await;
+    assert!(change.contains("\"id\":\"beside\""), "another tenant's goes on: {change}");
+    let client = there.client.clone();
+    there.hears_no_more(Why::Tenant).await;
+    let path = format!("/db/{collection}/after");
+    assert_eq!(client.read(&path).await.expect(403).code(), "tenant-disabled");
+    backend.enable_tenant(&elsewhere()).await.expect("a tenant");
+    house.subject.clock.advance(GRACE);
+    client.read(&path).await.expect(200);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_of_a_tenant_that_is_disabled_hears_more_on_sqlite() {
+    ending_of_a_tenant(On::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_of_a_tenant_that_is_disabled_hears_more_on_postgresql() {
+    ending_of_a_tenant(On::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-use universal_core::{Caller, TenantId, id::UserId};
+use universal_core::{
+    Caller, TenantId,
+    auth::{Login, Registration},
+    id::UserId,
+};
 use universal_http::{
     Api,
     limits::Limits,
@@ -59,6 +64,24 @@ impl House {
     pub(super) async fn admin(&self) -> Client {
         self.subject.backend.create_admin("admin@example.test", &PASSWORD.to_owned().into()).await.expect("an account");
         Client::new(&self.base).login("admin@example.test", PASSWORD).await
+    }
+
+    /// Somebody new of another tenant, whose accounts sign in in Rust alone.
+    pub(super) async fn someone_of(&self, tenant: &TenantId) -> Client {
+        let registration = Registration::new("someone@example.test", PASSWORD.to_owned());
+        let nobody = Caller::anonymous(tenant.clone());
+        let signed_in = self.subject.backend.auth().register(&nobody, registration).await.expect("an account");
+        Client::new(&self.base).with_token(signed_in.access_token.expose_secret())
+    }
+
+    /// An administrator of another tenant.
+    pub(super) async fn admin_of(&self, tenant: &TenantId) -> Client {
+        let (auth, address) = (self.subject.backend.auth(), "admin@example.test");
+        let system = Caller::system(tenant.clone());
+        auth.create_admin(&system, address, &PASSWORD.to_owned().into()).await.expect("an account");
+        let nobody = Caller::anonymous(tenant.clone());
+        let signed_in = auth.login(&nobody, Login::new(address, PASSWORD.to_owned())).await.expect("an administrator");
+        Client::new(&self.base).with_token(signed_in.access_token.expose_secret())
     }
 
     /// Other roles for somebody; the credentials that tell of them come with the next refresh.

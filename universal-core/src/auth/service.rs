@@ -21,6 +21,10 @@ use crate::{
 /// Each sentence below has a case in `conformance::auth`. The tenant is the caller's; an account of one
 /// tenant is unknown in every other. No answer holds a password or its hash. All methods are safe to
 /// drop: what they wrote stands or falls as a whole.
+///
+/// A tenant that is disabled lets none of its accounts in: `register`, `login` and `refresh` with what would do
+/// otherwise, and within 5 s `authenticate`, are `Forbidden` (`tenant-disabled`). Its sessions wait, and grow older,
+/// until it is enabled.
 #[async_trait]
 pub trait Auth: Send + Sync + fmt::Debug {
     /// Makes an account without roles and signs it in.

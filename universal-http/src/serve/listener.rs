@@ -180,6 +180,9 @@ impl House {
     {
         // Answers are written whole; waiting to fill a packet only delays them.
         stream.set_nodelay(true)?;
+        // What goes to a client that reads nothing is better left where it is cheap: in the feed, or in a file.
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        socket2::SockRef::from(&stream).set_tcp_notsent_lowat(self.options.unsent)?;
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options, held));
         let (body_idle, tasks, stop) = (self.options.body_idle, self.tasks.clone(), self.stop.clone());

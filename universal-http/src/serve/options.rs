@@ -15,6 +15,10 @@ pub struct ServeOptions {
     pub body_idle: Duration,
     /// How long a client may take none of what is sent to it: 30 s.
     pub write: Duration,
+    /// How many bytes wait in the kernel to be sent to a client that takes none, beside those that it was sent: 128 KiB.
+    /// Without a limit they are megabytes, for each client that stopped reading. On other systems than Linux and Android
+    /// the kernel decides.
+    pub unsent: u32,
     /// Open connections; further ones wait to be accepted: 10 000.
     pub connections: usize,
     /// Open connections of one IPv4 address or IPv6 /64 network; further ones are closed at once: 256. Loopback
@@ -31,6 +35,7 @@ impl Default for ServeOptions {
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(15),
             write: Duration::from_secs(30),
+            unsent: 128 * 1024,
             connections: 10_000,
             connections_per_address: 256,
             drain: Duration::from_secs(30),
@@ -64,6 +69,13 @@ impl ServeOptions {
     #[must_use]
     pub fn with_write(mut self, time: Duration) -> Self {
         self.write = time;
+        self
+    }
+
+    /// With another number of bytes that wait in the kernel.
+    #[must_use]
+    pub fn with_unsent(mut self, bytes: u32) -> Self {
+        self.unsent = bytes;
         self
     }
 

@@ -1,7 +1,15 @@
 //! `serve`: what a connection may do.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
+use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -11,7 +19,10 @@ use tokio::{
 };
 
 use super::fixture::Fixture;
-use crate::serve::{ServeOptions, Served, serve};
+use crate::{
+    body::RequestBody,
+    serve::{ServeOptions, Served, serve},
+};
 
 pub(super) struct Running {
     pub(super) address: std::net::SocketAddr,
@@ -130,4 +141,55 @@ async fn an_early_refusal_reaches_the_client() {
         assert!(answers.contains("HTTP/1.1 200"), "{answers}");
     }
     running.stop().await;
+}
+
+/// A body without end that tells, once nobody wants it any more, how many bytes were taken of it.
+struct Endless {
+    taken: usize,
+    told: Option<oneshot::Sender<usize>>,
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        const SOME: &[u8] = &[b'x'; 16 * 1024];
+        self.taken += SOME.len();
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(SOME)))))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        if let Some(told) = self.told.take() {
+            let _ = told.send(self.taken);
+        }
+    }
+}
+
+/// How much is taken of an answer that a client does not read.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+async fn taken_for_nobody(unsent: u32) -> usize {
+    let (told, taken) = oneshot::channel();
+    let told = Arc::new(Mutex::new(Some(told)));
+    let service = tower::service_fn(move |_: http::Request<RequestBody>| {
+        let told = told.lock().unwrap().take();
+        async move { Ok::<_, Infallible>(http::Response::new(Endless { taken: 0, told })) }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let options = ServeOptions::default().with_write(Duration::from_millis(500)).with_unsent(unsent);
+    let serving = tokio::spawn(serve(listener, service, options, std::future::pending()));
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let taken = timeout(Duration::from_secs(20), taken).await.expect("the client is given up").unwrap();
+    serving.abort();
+    taken
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[tokio::test]
+async fn little_waits_in_the_kernel_for_who_reads_nothing() {
+    let (bounded, unbounded) = (taken_for_nobody(64 * 1024).await, taken_for_nobody(u32::MAX).await);
+    assert!(bounded < 1024 * 1024 && bounded * 2 < unbounded, "{bounded} with a bound, {unbounded} without");
 }

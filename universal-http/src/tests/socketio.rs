@@ -7,7 +7,10 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Message, client::IntoClientRequest as _},
+};
 
 use super::{
     fixture::{Answer, Fixture},
@@ -20,9 +23,18 @@ struct Client(WebSocketStream<TcpStream>);
 impl Client {
     /// A session that has not said CONNECT.
     async fn open(address: SocketAddr) -> Self {
+        Self::open_as(address, None).await
+    }
+
+    /// The same, whose first request has credentials.
+    async fn open_as(address: SocketAddr, token: Option<&str>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-        let mut client = Self(client_async(url, stream).await.unwrap().0);
+        let mut request = url.into_client_request().unwrap();
+        if let Some(token) = token {
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        let mut client = Self(client_async(request, stream).await.unwrap().0);
         let open = client.packet().await.unwrap();
         assert!(open.starts_with("0{") && open.contains(r#""maxPayload":65536"#), "{open}");
         client
@@ -191,6 +203,23 @@ async fn whoever_may_not_stay_is_told_why() {
     assert_eq!(client.event().await[1]["code"], "session-ended");
     assert_eq!(client.packet().await.unwrap(), "41");
     assert_eq!(client.rest().await, Vec::<String>::new());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_leaves_and_comes_again_is_asked_for_the_session_of_its_first_request() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    let mut client = Client::open_as(running.address, Some(&on.token)).await;
+    for _ in 0..2 {
+        client.send("40").await;
+        let connected = client.packet().await.unwrap();
+        assert!(connected.starts_with("40{\"sid\":"), "{connected}");
+        client.send("41").await;
+    }
+    on.backend.auth().logout(&on.session, None).await.unwrap();
+    client.send("40").await;
+    is_refused(&client.packet().await.unwrap(), "44", "session-ended");
     running.stop().await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// An implementation to be checked.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AuthFixture {
     /// The implementation, with the default lifetimes and limits of `AuthOptions`.
     pub auth: Arc<dyn Auth>,
@@ -26,6 +27,17 @@ pub struct AuthFixture {
     pub tenant: TenantId,
     /// Another tenant that exists.
     pub other_tenant: TenantId,
+    /// Disables the other tenant, or enables it again.
+    pub disable_other: Disable,
+}
+
+/// Disables a tenant (`true`), or enables it again.
+pub type Disable = Arc<dyn Fn(bool) -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+impl fmt::Debug for AuthFixture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthFixture").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
 }
 
 /// What was found instead of what was promised.

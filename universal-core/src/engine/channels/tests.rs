@@ -12,8 +12,12 @@ use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
 };
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
-use super::{ChannelHub, ChannelOptions};
+use super::{
+    ChannelHub, ChannelOptions,
+    frame::{Frame, Said},
+};
 use crate::{
     caller::Caller,
     clock::{SystemClock, Timestamp},
@@ -239,4 +243,53 @@ async fn what_was_lost_on_the_way_is_told_and_asked_for_again() {
     // How much is not known: who is there is asked all the same.
     tape.arrivals.send(Arrival::Missed { count: None }).unwrap();
     asked().await;
+}
+
+/// A listener to the log who panics at every warning: a defect, met where a message is heard.
+#[derive(Debug)]
+struct Alarmed;
+
+impl Subscriber for Alarmed {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::WARN
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        panic!("as a defect would");
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn a_message_at_which_hearing_panics_costs_no_other() {
+    let tape = Arc::new(Tape { arrivals: broadcast::Sender::new(64), sent: broadcast::Sender::new(64) });
+    let (hub, _stop) = hub(Arc::clone(&tape) as _, Arc::default(), ChannelOptions::new());
+    let (caller, _guard) = (user("a"), tracing::subscriber::set_default(Alarmed));
+    let (mut one, mut other) = (join(&hub, &caller, "one").await, join(&hub, &caller, "other").await);
+    let arrives = |channel: &str, payload: &str| {
+        let (tenant, channel, payload) = (caller.tenant().clone(), channel.into(), payload.into());
+        tape.arrivals.send(Arrival::Message(Arc::new(Broadcast { tenant, channel, payload }))).unwrap();
+    };
+    // More than there are ears: of none of these anything is understood.
+    for _ in 0..10 {
+        arrives("one", "not a frame");
+    }
+    let said = Said::Message { key: None, from: None, event: EventName::new("e").unwrap(), payload: payload(1) };
+    let said = Frame::new("them", said).to_text().unwrap();
+    for channel in ["one", "other"] {
+        arrives(channel, &said);
+    }
+    hears(&mut one, 1).await;
+    hears(&mut other, 1).await;
 }

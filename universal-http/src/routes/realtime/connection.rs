@@ -337,7 +337,10 @@ impl Connection {
     }
 
     /// Verifies the token again: it may have expired, or its session ended.
-    async fn check(&mut self) -> Result<(), End> {
+    ///
+    /// # Errors
+    /// When the connection must end.
+    pub(super) async fn check(&mut self) -> Result<(), End> {
         let Some(token) = &self.token else { return Ok(()) };
         match verify(&self.state, token.expose_secret()).await {
             Ok(caller) => self.become_caller(caller).await?,

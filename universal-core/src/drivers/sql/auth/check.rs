@@ -15,7 +15,12 @@ use crate::{
     },
     caller::Caller,
     clock::{SharedClock, Timestamp},
-    drivers::sql::{auth::sessions, bounded_map::BoundedMap, connection::Database},
+    drivers::sql::{
+        auth::sessions::{self, Rights},
+        bounded_map::BoundedMap,
+        connection::Database,
+        tenant as tenants,
+    },
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
 };
@@ -50,8 +55,7 @@ struct Known {
 /// A session as it was when somebody looked.
 #[derive(Clone, Copy)]
 struct Seen {
-    /// The version of the user's rights; nothing if the session had ended.
-    rights: Option<i64>,
+    rights: Rights,
     at: Timestamp,
     /// Whether somebody is looking again already, ahead of time.
     looking: bool,
@@ -77,9 +81,10 @@ impl AccessCheck {
             ));
         }
         match self.rights(&known).await? {
-            Some(version) if version == known.token_version => Ok(known.caller),
-            Some(_) => Err(ended("the rights of the account have changed; refresh the access token")),
-            None => Err(ended("the session has ended; log in again")),
+            Rights::Version(version) if version == known.token_version => Ok(known.caller),
+            Rights::Version(_) => Err(ended("the rights of the account have changed; refresh the access token")),
+            Rights::TenantDisabled => Err(tenants::disabled()),
+            Rights::Ended => Err(ended("the session has ended; log in again")),
         }
     }
 
@@ -125,7 +130,7 @@ impl AccessCheck {
         Ok(known)
     }
 
-    async fn rights(&self, known: &Known) -> Result<Option<i64>> {
+    async fn rights(&self, known: &Known) -> Result<Rights> {
         let key = (known.caller.tenant().clone(), known.session.clone());
         let asked_at = self.clock.now();
         let forgotten = {
@@ -147,8 +152,8 @@ impl AccessCheck {
 
     /// What was seen, if it may still be used. When four fifths of its time are over, one caller looks
     /// again while the others go on with it, so that not all look at once in the end.
-    fn still_good(&self, seen: &mut Seen, known: &Known, now: Timestamp) -> Option<Option<i64>> {
-        let is_newer = seen.rights.is_some_and(|rights| rights < known.token_version);
+    fn still_good(&self, seen: &mut Seen, known: &Known, now: Timestamp) -> Option<Rights> {
+        let is_newer = matches!(seen.rights, Rights::Version(version) if version < known.token_version);
         if is_newer || now < seen.at || now >= seen.at.plus(self.delay) {
             return None;
         }

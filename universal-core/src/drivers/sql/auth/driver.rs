@@ -32,6 +32,7 @@ use crate::{
             users::{self, Account, Inserted},
         },
         connection::Database,
+        tenant as tenants,
     },
     error::{Error, ErrorKind, Result},
     id::{TenantId, UserId},
@@ -95,7 +96,7 @@ impl SqlAuth {
 
     fn new_account(&self, email: Email, password_hash: String, roles: Vec<String>, profile: Profile) -> Account {
         let user = User::new(UserId::generate(), email, self.clock.now()).with_roles(roles).with_profile(profile);
-        Account { user, password_hash, disabled: false, token_version: 0 }
+        Account { user, password_hash, disabled: false, token_version: 0, tenant_disabled: false }
     }
 
     /// Writes an account, without a session.
@@ -133,6 +134,7 @@ impl Auth for SqlAuth {
             self.db.write(move |w| {
                 let (tenant, account, session, token, options) = input.clone();
                 Box::pin(async move {
+                    tenants::admits(w, &tenant).await?;
                     let inserted = users::insert(w, &tenant, &account).await?;
                     if inserted == Inserted::Yes {
                         sessions::open(w, &tenant, &session, &token, &options).await?;
@@ -158,6 +160,10 @@ impl Auth for SqlAuth {
         let stored = found.as_ref().map(|account| account.password_hash.clone());
         let verdict = self.hasher.verify(login.password.clone(), stored).await?;
         let account = match found {
+            // Whoever has not the password learns nothing of the tenant.
+            Some(account) if verdict.matches && !account.disabled && account.tenant_disabled => {
+                return Err(tenants::disabled());
+            }
             Some(account) if verdict.matches && !account.disabled => account,
             _ => return Err(invalid_credentials()),
         };
@@ -169,6 +175,7 @@ impl Auth for SqlAuth {
             Box::pin(async move {
                 // The account may have changed while its password was being verified.
                 let account = match users::lock(w, &tenant, &session.user).await? {
+                    Some(now) if now.tenant_disabled => return Err(tenants::disabled()),
                     Some(now) if !now.disabled && has_same_password(&now, &verified) => now,
                     _ => return Ok(None),
                 };
@@ -201,6 +208,10 @@ impl Auth for SqlAuth {
                     sessions::end(w, &tenant, &session.id).await?;
                     return Ok(Refreshed::Ended { session: session.id, reused: decision == Decision::Reused });
                 };
+                // The session waits for the tenant.
+                if account.tenant_disabled {
+                    return Err(tenants::disabled());
+                }
                 let successor = presented.successor(keys.refresh(), tenant.as_str(), &session.id);
                 if decision == Decision::Exchange {
                     let next = session.rotation.exchanged(successor.hash(), now, grace);
@@ -274,7 +285,7 @@ impl Auth for SqlAuth {
     async fn me(&self, caller: &Caller) -> Result<User> {
         let id = caller.user_id().ok_or_else(not_signed_in)?;
         match users::by_id(&self.db, caller.tenant(), id).await? {
-            Some(account) if !account.disabled => Ok(account.user),
+            Some(account) if !account.disabled && !account.tenant_disabled => Ok(account.user),
             _ => Err(not_signed_in()),
         }
     }

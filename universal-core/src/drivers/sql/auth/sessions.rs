@@ -88,13 +88,28 @@ pub(super) async fn end(w: &mut Write<'_>, tenant: &TenantId, id: &str) -> Resul
     w.execute(sql, vec![tenant.as_str().into(), id.into()]).await.map(|_| ())
 }
 
-/// The version of the rights of a session's user, if the session lives and the account is enabled.
-pub(super) async fn rights(db: &Database, tenant: &TenantId, user: &UserId, id: &str) -> Result<Option<i64>> {
-    let sql = "SELECT u.token_version FROM universal_sessions s
+/// What a session gives its access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// The rights of its user, in this version.
+    Version(i64),
+    /// Nothing until its tenant is enabled.
+    TenantDisabled,
+    /// Nothing any more: it has ended, or its account is disabled or gone.
+    Ended,
+}
+
+/// The rights of a session's user.
+pub(super) async fn rights(db: &Database, tenant: &TenantId, user: &UserId, id: &str) -> Result<Rights> {
+    let sql = "SELECT u.token_version, t.disabled FROM universal_sessions s
         JOIN universal_users u ON u.tenant_id = s.tenant_id AND u.id = s.user_id
+        JOIN universal_tenants t ON t.id = s.tenant_id
         WHERE s.tenant_id = $1 AND s.user_id = $2 AND s.id = $3 AND u.disabled = $4";
-    let row = db.one(sql, values(tenant, user, [id.into(), false.into()])).await?;
-    row.as_ref().map(|row| column(row, 0)).transpose()
+    Ok(match db.one(sql, values(tenant, user, [id.into(), false.into()])).await? {
+        None => Rights::Ended,
+        Some(row) if column(&row, 1)? => Rights::TenantDisabled,
+        Some(row) => Rights::Version(column(&row, 0)?),
+    })
 }
 
 fn values<const N: usize>(tenant: &TenantId, user: &UserId, rest: [Value; N]) -> Vec<Value> {

@@ -61,6 +61,13 @@ impl Node {
             clock: Arc::clone(&self.clock),
             tenant: TenantId::default_tenant(),
             other_tenant: TenantId::new("other").unwrap(),
+            disable_other: {
+                let db = self.db.clone();
+                Arc::new(move |disabled| {
+                    let db = db.clone();
+                    Box::pin(async move { db.set_tenant_disabled(&TenantId::new("other")?, disabled).await })
+                })
+            },
         }
     }
 
@@ -114,6 +121,7 @@ async fn everything(db: Database) {
     the_other_node_notices_within_five_seconds(&node).await;
     two_nodes_compute_one_successor(&node).await;
     a_disabled_account_is_out(&node).await;
+    a_tenant_is_disabled_for_all_nodes(&node).await;
     node.db.shutdown().await;
 }
 
@@ -190,6 +198,23 @@ async fn a_disabled_account_is_out(node: &Node) {
     assert_eq!(node.auth.me(&caller).await.unwrap_err().code(), "unauthenticated");
     let login = node.auth.login(&anonymous(), Login::new("disabled@example.com", PASSWORD.to_owned())).await;
     assert_eq!(login.unwrap_err().code(), "invalid-credentials");
+}
+
+async fn a_tenant_is_disabled_for_all_nodes(node: &Node) {
+    let (tenant, other) = (TenantId::new("other").unwrap(), node.beside());
+    let registration = Registration::new("kept-out@example.com", PASSWORD.to_owned());
+    let signed_in = node.auth.register(&Caller::anonymous(tenant.clone()), registration).await.unwrap();
+    other.check(&signed_in).await.unwrap();
+    node.db.set_tenant_disabled(&tenant, true).await.unwrap();
+    node.clock.advance(Duration::from_secs(5));
+    assert_eq!(other.check(&signed_in).await.unwrap_err(), "tenant-disabled");
+    node.db.set_tenant_disabled(&tenant, false).await.unwrap();
+    node.clock.advance(Duration::from_secs(5));
+    other.check(&signed_in).await.unwrap();
+    let nowhere = TenantId::new("nowhere").unwrap();
+    assert_eq!(node.db.set_tenant_disabled(&nowhere, true).await.unwrap_err().code(), "unknown-tenant");
+    let default = node.db.set_tenant_disabled(&TenantId::default_tenant(), true).await;
+    assert_eq!(default.unwrap_err().code(), "default-tenant");
 }
 
 #[cfg(feature = "sqlite")]

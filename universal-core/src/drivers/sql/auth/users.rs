@@ -11,6 +11,7 @@ use crate::{
     drivers::sql::{
         connection::Database,
         statement::{Row, column},
+        tenant as tenants,
         write::Write,
     },
     error::{Error, Result},
@@ -24,6 +25,8 @@ pub(super) struct Account {
     pub(super) password_hash: String,
     pub(super) disabled: bool,
     pub(super) token_version: i64,
+    /// Whether its tenant keeps all accounts out.
+    pub(super) tenant_disabled: bool,
 }
 
 /// How an insertion went.
@@ -33,11 +36,11 @@ pub(super) enum Inserted {
     EmailTaken,
 }
 
-const BY_ID: &str = "SELECT id, email, roles, profile, created_at, updated_at, password_hash, disabled, token_version
-    FROM universal_users WHERE tenant_id = $1 AND id = $2";
+const BY_ID: &str = "SELECT id, email, roles, profile, created_at, updated_at, password_hash, disabled, token_version,
+    (SELECT disabled FROM universal_tenants WHERE id = $1) FROM universal_users WHERE tenant_id = $1 AND id = $2";
 const BY_EMAIL: &str =
-    "SELECT id, email, roles, profile, created_at, updated_at, password_hash, disabled, token_version
-    FROM universal_users WHERE tenant_id = $1 AND email = $2";
+    "SELECT id, email, roles, profile, created_at, updated_at, password_hash, disabled, token_version,
+    (SELECT disabled FROM universal_tenants WHERE id = $1) FROM universal_users WHERE tenant_id = $1 AND email = $2";
 
 pub(super) async fn by_email(db: &Database, tenant: &TenantId, email: &Email) -> Result<Option<Account>> {
     db.one(BY_EMAIL, vec![tenant.as_str().into(), email.as_str().into()]).await?.as_ref().map(account).transpose()
@@ -83,7 +86,7 @@ pub(super) async fn insert(w: &mut Write<'_>, tenant: &TenantId, account: &Accou
     let tenant_exists = w.one("SELECT id FROM universal_tenants WHERE id = $1", vec![tenant.as_str().into()]).await?;
     match tenant_exists {
         Some(_) => Ok(Inserted::EmailTaken),
-        None => Err(Error::not_found("unknown-tenant", "there is no such tenant")),
+        None => Err(tenants::unknown()),
     }
 }
 
@@ -130,5 +133,11 @@ fn account(row: &Row) -> Result<Account> {
         .with_roles(serde_json::from_str(&roles).map_err(Error::internal)?)
         .with_profile(Profile::from_stored(&column::<String>(row, 3)?)?)
         .with_updated_at(Timestamp::from_micros(column(row, 5)?));
-    Ok(Account { user, password_hash: column(row, 6)?, disabled: column(row, 7)?, token_version: column(row, 8)? })
+    Ok(Account {
+        user,
+        password_hash: column(row, 6)?,
+        disabled: column(row, 7)?,
+        token_version: column(row, 8)?,
+        tenant_disabled: column(row, 9)?,
+    })
 }

@@ -5,7 +5,7 @@ use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
 use crate::drivers::sql::migration::{
     auth, channels, consumers, expiries, heads, idempotency, indexes, jobs, references, search, settings, spine,
-    storage, tickets,
+    storage, tenants, tickets,
 };
 
 /// All steps, oldest first.
@@ -39,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(indexes::STEP),
             Box::new(channels::STEP),
             Box::new(tickets::STEP),
+            Box::new(tenants::STEP),
         ]
     }
 

@@ -19,6 +19,7 @@ mod settings;
 mod spine;
 mod step;
 mod storage;
+mod tenants;
 mod tickets;
 
 pub use migrator::Migrator;

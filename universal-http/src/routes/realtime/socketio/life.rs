@@ -66,6 +66,8 @@ pub(super) async fn admit(socket: SocketRef, auth: TryData<Credentials>) -> Resu
     let lost = || Refused { code: "internal", message: "the request of this session is not known any more".into() };
     let session = session(&socket).ok_or_else(lost)?;
     let mut connection = Connection::new(Arc::clone(&session.service), &session.cx, "socketio")?;
+    // A client that left and comes again is asked about what the first request of its session said.
+    connection.check().await.map_err(turned_away)?;
     let odd = |_| Refused { code: "invalid-frame", message: "`auth` is an object with a text, `token`".into() };
     let token = auth.0.map_err(odd)?.token;
     if let Some(token) = token {
@@ -74,8 +76,7 @@ pub(super) async fn admit(socket: SocketRef, auth: TryData<Credentials>) -> Resu
                 return Err(Refused { code, message: message.into() });
             }
             Ok(_) => {}
-            Err(End::Unauthenticated(error) | End::TooMany(error)) => return Err(error.into()),
-            Err(End::Stopping) => return Err(stopping().into()),
+            Err(end) => return Err(turned_away(end)),
         }
     }
     let (messages, inbox) = mpsc::channel(MESSAGES);
@@ -90,6 +91,13 @@ pub(super) async fn admit(socket: SocketRef, auth: TryData<Credentials>) -> Resu
     });
     session.admit(Admitted { connection, inbox, gone });
     Ok(())
+}
+
+fn turned_away(end: End) -> Refused {
+    match end {
+        End::Unauthenticated(error) | End::TooMany(error) => error.into(),
+        End::Stopping => stopping().into(),
+    }
 }
 
 /// Begins the life of a client that was admitted.
