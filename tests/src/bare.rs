@@ -74,6 +74,16 @@ impl Bare {
         Ok(Self { stream, arrived })
     }
 
+    /// The port of this end.
+    ///
+    /// # Panics
+    ///
+    /// If the socket has none any more.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.stream.local_addr().expect("a socket").port()
+    }
+
     /// Sends a whole message of text.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! The bundled example server as a process of its own, which a test may kill and start again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -168,6 +168,25 @@ impl Server {
             line.trim().trim_end_matches(" kB").parse().expect("a number")
         };
         Memory { present: kilobytes("VmRSS:") * 1024, most: kilobytes("VmHWM:") * 1024 }
+    }
+
+    /// The ports of the clients to which it holds an open connection over IPv4, whether or not they have heard of its end.
+    ///
+    /// # Panics
+    ///
+    /// Where there is no `/proc`.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<u16> {
+        // Of `local_address`, `rem_address` and `st` in proc_pid_net(5); 01 is an established connection.
+        let here = format!(":{:04X}", self.port);
+        let table = fs::read_to_string("/proc/net/tcp").expect("/proc");
+        let open = table.lines().filter_map(|line| {
+            let mut fields = line.split_whitespace().skip(1);
+            let (local, remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+            let (_, port) = remote.split_once(':')?;
+            (local.ends_with(&here) && state == "01").then(|| u16::from_str_radix(port, 16).ok())?
+        });
+        open.collect()
     }
 
     /// A client of the backend, without credentials.

@@ -48,7 +48,7 @@ fn core_may_know(room: &str) -> Option<Vec<&'static str>> {
 
 /// The floors of `universal-http`, lowest first; a room may name its own floor and those below.
 const HTTP_FLOORS: &[&[&str]] = &[
-    &["body", "connections", "limits"],
+    &["body", "connections", "limits", "patience"],
     &["response", "problem", "openapi", "error"],
     &["lent", "metrics"],
     &["state"],

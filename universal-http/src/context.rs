@@ -89,6 +89,12 @@ impl Context {
         &mut self.head
     }
 
+    /// What the listener, or a layer of the host's, left with the request.
+    #[cfg(feature = "serve")]
+    pub(crate) fn extension<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.head.extensions.get()
+    }
+
     /// The decoded path segment `name` of the route's path.
     ///
     /// # Errors

@@ -51,6 +51,7 @@ pub mod lent;
 pub mod limits;
 mod metrics;
 pub mod middleware;
+mod patience;
 mod problem;
 mod response;
 mod route;

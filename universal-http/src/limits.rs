@@ -36,8 +36,9 @@ pub struct Limits {
     pub ping: Duration,
     /// How long a client may take to answer a ping: 20 s.
     pub ping_timeout: Duration,
-    /// How long a client of a realtime connection may take nothing of what is sent to it: 10 s. It comes back with its
-    /// cursor.
+    /// How long a client of a realtime connection may take nothing of what is sent to it: 8 s, so that with what the
+    /// kernels take first one that is told much is gone within 10. It comes back with its cursor. One that takes it little
+    /// by little has 60 s for an event. Of a stream of events only the listener of the feature `serve` closes the connection too.
     pub reading: Duration,
     /// How often the token of an open realtime connection is verified again, which is how late its end is noticed: 2 s.
     pub token_check: Duration,
@@ -60,7 +61,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(15),
             ping: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
-            reading: Duration::from_secs(10),
+            reading: Duration::from_secs(8),
             token_check: Duration::from_secs(2),
         }
     }
@@ -120,6 +121,13 @@ impl Limits {
     #[must_use]
     pub fn with_heartbeat(mut self, time: Duration) -> Self {
         self.heartbeat = time;
+        self
+    }
+
+    /// With another time that a client may take nothing.
+    #[must_use]
+    pub fn with_reading(mut self, time: Duration) -> Self {
+        self.reading = time;
         self
     }
 

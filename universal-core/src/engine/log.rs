@@ -15,7 +15,10 @@ use tokio::time::Instant;
 
 use crate::{
     cursor::Cursor,
-    engine::{ruling::Rulings, waiters::Waiters},
+    engine::{
+        ruling::Rulings,
+        waiters::{Waiters, Woken},
+    },
     id::TenantId,
     realtime::{
         change::{Change, Image},
@@ -228,11 +231,11 @@ impl Log {
     }
 }
 
-/// For how long changes wait after so many readers were woken, of whom so many took something the last time.
-fn rest(readers: usize, took: usize) -> Duration {
+/// For how long changes wait after readers were woken, of whom so many took something the last time.
+fn rest(Woken { woken, places }: Woken, took: usize) -> Duration {
     let times = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let looks = LOOK.saturating_mul(times(readers));
-    looks.saturating_add(TURN.saturating_mul(times(took.min(readers)))).min(LONGEST_REST)
+    let looks = LOOK.saturating_mul(times(woken));
+    looks.saturating_add(TURN.saturating_mul(times(took.min(places)))).min(LONGEST_REST)
 }
 
 #[cfg(test)]
@@ -241,11 +244,14 @@ mod tests {
 
     #[test]
     fn changes_wait_only_where_many_were_woken_and_never_long() {
-        assert_eq!(rest(0, 0), Duration::ZERO);
-        assert_eq!(rest(100, 0), 100 * LOOK);
-        assert_eq!(rest(100, 10), 100 * LOOK + 10 * TURN);
+        let of = |woken, places| Woken { woken, places };
+        assert_eq!(rest(of(0, 0), 0), Duration::ZERO);
+        assert_eq!(rest(of(100, 100), 0), 100 * LOOK);
+        assert_eq!(rest(of(100, 100), 10), 100 * LOOK + 10 * TURN);
+        // Those whose clients take nothing delay nobody.
+        assert_eq!(rest(of(3, 1_000), 3), 3 * (LOOK + TURN));
         // Some took twice.
-        assert_eq!(rest(100, 300), 100 * (LOOK + TURN));
-        assert_eq!(rest(usize::MAX, usize::MAX), LONGEST_REST);
+        assert_eq!(rest(of(100, 100), 300), 100 * (LOOK + TURN));
+        assert_eq!(rest(of(usize::MAX, usize::MAX), usize::MAX), LONGEST_REST);
     }
 }

@@ -1,6 +1,9 @@
 //! Those who wait for news of one feed, woken together.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    task::Waker,
+};
 
 use futures_util::task::AtomicWaker;
 
@@ -20,17 +23,23 @@ impl Waiters {
         place
     }
 
-    /// Wakes all, and answers how many. No lock is held meanwhile: whoever is woken may leave at once.
-    pub(crate) fn wake(&self) -> usize {
+    /// Wakes all who have registered since the last time. No lock is held meanwhile: whoever is woken may leave at once.
+    pub(crate) fn wake(&self) -> Woken {
         let places: Vec<_> = {
             let places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             places.iter().filter_map(Weak::upgrade).collect()
         };
-        for place in &places {
-            place.wake();
-        }
-        places.len()
+        let wakers = places.iter().filter_map(|place| place.take());
+        Woken { woken: wakers.map(Waker::wake).count(), places: places.len() }
     }
+}
+
+/// How many were woken, of how many that have a place. The others are still busy with what they were woken for before, or
+/// with a client that does not take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Woken {
+    pub(crate) woken: usize,
+    pub(crate) places: usize,
 }
 
 #[cfg(test)]
@@ -58,7 +67,8 @@ mod tests {
         }
         assert!(waiters.0.lock().unwrap().len() < 10, "places that nobody has do not pile up");
         stays.register(&waker);
-        assert_eq!((waiters.wake(), waiters.wake()), (1, 1));
+        assert_eq!(waiters.wake(), Woken { woken: 1, places: 1 });
+        assert_eq!(waiters.wake(), Woken { woken: 0, places: 1 }, "it has not come back");
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -6,18 +6,34 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
 
 /// Shared by a connection's service, which counts, and its socket, which waits accordingly.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
     started: AtomicU64,
     open: AtomicUsize,
     upgraded: AtomicBool,
     multiplexed: AtomicBool,
+    /// In milliseconds.
+    take_within: AtomicU64,
     reader: AtomicWaker,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            started: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            upgraded: AtomicBool::new(false),
+            multiplexed: AtomicBool::new(false),
+            take_within: AtomicU64::new(u64::MAX),
+            reader: AtomicWaker::new(),
+        }
+    }
 }
 
 impl Activity {
@@ -50,6 +66,20 @@ impl Activity {
 
     pub(super) fn is_upgraded(&self) -> bool {
         self.upgraded.load(Ordering::Relaxed)
+    }
+
+    /// Of the answer that begins the client must take something within this time, if there is one. A
+    /// connection of HTTP/2 keeps the shortest, for all its answers.
+    pub(super) fn set_take_within(&self, time: Option<Duration>) {
+        let millis = time.map_or(u64::MAX, |time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        match self.is_multiplexed() {
+            true => drop(self.take_within.fetch_min(millis, Ordering::Relaxed)),
+            false => self.take_within.store(millis, Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn take_within(&self) -> Duration {
+        Duration::from_millis(self.take_within.load(Ordering::Relaxed))
     }
 
     /// The connection is HTTP/2: bytes between requests are not the begin of a header.

@@ -37,6 +37,7 @@ use super::{
 use crate::{
     body::{BoxError, RequestBody},
     middleware::catch_panic::said,
+    patience::{HangUp, TakeWithin, too_slow},
 };
 
 /// How long connections are accepted after the stop: those that the kernel has taken already.
@@ -186,9 +187,12 @@ impl House {
         let activity = Arc::new(Activity::default());
         let io = TokioIo::new(TimedIo::new(stream, Arc::clone(&activity), &self.options, held));
         let (body_idle, tasks, stop) = (self.options.body_idle, self.tasks.clone(), self.stop.clone());
+        let over = CancellationToken::new();
+        let hang_up = over.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let (mut service, activity, tasks) = (service.clone(), Arc::clone(&activity), tasks.clone());
             let (stop, is_multiplexed) = (stop.clone(), request.version() == Version::HTTP_2);
+            let hang_up = hang_up.clone();
             if is_multiplexed {
                 activity.set_multiplexed();
             }
@@ -201,8 +205,10 @@ impl House {
                     false => RequestBody::new(Leftover::new(body, tasks), body_idle),
                 });
                 request.extensions_mut().insert(PeerAddress(peer));
+                request.extensions_mut().insert(HangUp(hang_up.clone()));
                 poll_fn(|cx| service.poll_ready(cx)).await?;
                 let mut response = service.call(request).await?;
+                activity.set_take_within(response.extensions().get().map(|TakeWithin(time)| *time));
                 if response.status() == StatusCode::SWITCHING_PROTOCOLS {
                     activity.set_upgraded();
                 } else if stop.is_cancelled() && !is_multiplexed {
@@ -212,6 +218,29 @@ impl House {
                 Ok::<_, Infallible>(response.map(|body| until_sent(body, busy)))
             }
         });
+        let builder = self.builder();
+        let connection = builder.serve_connection_with_upgrades(io, service);
+        tokio::pin!(connection);
+        let served = async {
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => return result,
+                () = self.stop.cancelled() => {}
+            }
+            tokio::select! {
+                biased;
+                result = connection.as_mut() => return result,
+                () = tokio::time::sleep(LINGER) => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        };
+        tokio::select! {
+            served = served => served,
+            () = over.cancelled() => Err(too_slow().into()),
+        }
+    }
+
+    fn builder(&self) -> auto::Builder<Executor> {
         let mut builder = auto::Builder::new(Executor(self.tasks.clone()));
         builder
             .http1()
@@ -226,19 +255,7 @@ impl House {
             .keep_alive_timeout(Duration::from_secs(20))
             .max_concurrent_streams(100)
             .max_header_list_size(16 * 1024);
-        let connection = builder.serve_connection_with_upgrades(io, service);
-        tokio::pin!(connection);
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => return result,
-            () = self.stop.cancelled() => {}
-        }
-        tokio::select! {
-            biased;
-            result = connection.as_mut() => return result,
-            () = tokio::time::sleep(LINGER) => connection.as_mut().graceful_shutdown(),
-        }
-        connection.await
+        builder
     }
 
     async fn close(self) -> Served {

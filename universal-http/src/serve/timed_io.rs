@@ -19,6 +19,7 @@ use tokio::{
 };
 
 use super::{activity::Activity, options::ServeOptions};
+use crate::patience::{Patience, too_slow};
 
 /// What the reader waits for.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +41,10 @@ pub(super) struct TimedIo {
     header: Duration,
     idle: Duration,
     write: Duration,
+    patience: Patience,
     phase: Phase,
     seen: u64,
     reading: Pin<Box<Sleep>>,
-    writing: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedIo {
@@ -61,10 +62,10 @@ impl TimedIo {
             header: options.header,
             idle: options.idle,
             write: options.write,
+            patience: Patience::default(),
             phase: Phase::Rest(first),
             seen: 0,
             reading: Box::pin(tokio::time::sleep_until(first)),
-            writing: None,
         }
     }
 
@@ -88,21 +89,8 @@ impl TimedIo {
 
     /// Lets a write that makes no progress fail after a while.
     fn watch_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_ready() {
-            self.writing = None;
-            return poll;
-        }
-        let write = self.write;
-        let writing = self.writing.get_or_insert_with(|| Box::pin(tokio::time::sleep(write)));
-        match writing.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(too_slow())),
-            Poll::Pending => Poll::Pending,
-        }
+        self.patience.watch(cx, poll, self.write.min(self.activity.take_within()))
     }
-}
-
-fn too_slow() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "the client was too slow")
 }
 
 impl AsyncRead for TimedIo {

@@ -7,6 +7,8 @@ mod fixture;
 mod listener;
 mod realtime;
 #[cfg(all(feature = "serve", feature = "websocket", feature = "socketio"))]
+mod slow;
+#[cfg(all(feature = "serve", feature = "websocket", feature = "socketio"))]
 mod socketio;
 mod stack;
 #[cfg(all(feature = "serve", feature = "websocket"))]

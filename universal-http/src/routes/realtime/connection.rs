@@ -273,9 +273,16 @@ impl Connection {
             return Poll::Ready(Happening::Frame(frame));
         }
         self.frames = 0;
+        match self.poll_rare(cx) {
+            Poll::Pending if many => self.poll_frame(cx).map(Happening::Frame),
+            happening => happening,
+        }
+    }
+
+    fn poll_rare(&mut self, cx: &Waiting<'_>) -> Poll<Happening> {
         let rare = &mut (&mut self.stopping, &mut self.close, &mut self.check, &mut self.heartbeat);
         let (connections, checks) = (&self.state.connections, self.token.is_some());
-        let happening = self.rare.poll(cx, |cx| {
+        self.rare.poll(cx, |cx| {
             let (stopping, close, check, heartbeat) = rare;
             if close.is_none() && stopping.as_mut().poll(cx).is_ready() {
                 **close = Some(Box::pin(sleep(connections.turn())));
@@ -289,11 +296,22 @@ impl Connection {
                 return Poll::Ready(Happening::Check);
             }
             heartbeat.poll_tick(cx).map(|_| Happening::Heartbeat)
-        });
-        match happening {
-            Poll::Ready(happening) => Poll::Ready(happening),
-            Poll::Pending if many => self.poll_frame(cx).map(Happening::Frame),
-            Poll::Pending => Poll::Pending,
+        })
+    }
+
+    /// Waits until it must end, and hands out nothing: for while the client takes its time for what it was given. Dropping
+    /// the future loses nothing.
+    pub(super) async fn over(&mut self) -> End {
+        loop {
+            if self.token.is_some()
+                && self.check.deadline() <= Instant::now()
+                && let Err(end) = self.check().await
+            {
+                return end;
+            }
+            if let Happening::Over = poll_fn(|cx| self.poll_rare(cx)).await {
+                return End::Stopping;
+            }
         }
     }
 

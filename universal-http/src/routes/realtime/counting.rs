@@ -1,4 +1,4 @@
-//! What stands between the network and a WebSocket: it counts frames as they come.
+//! What stands between the network and a WebSocket: it counts frames as they come, and gives up a client that takes none.
 //!
 //! The WebSocket below hands out whole messages. Fragments of one that never ends would pass it by, as many as a client
 //! likes.
@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,6 +21,7 @@ use super::{
     framing::{Frames, Seen},
     rate::Rate,
 };
+use crate::patience::Patience;
 
 /// A stream of frames, of which there may be too many.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Counting<S> {
     frames: Frames,
     rate: Rate,
     flooded: Flooded,
+    patience: Patience,
+    reading: Duration,
 }
 
 /// Whether there were too many frames.
@@ -46,9 +50,11 @@ impl Flooded {
 }
 
 impl<S> Counting<S> {
-    pub(super) fn new(io: S, frames_per_second: u32) -> Self {
+    /// With at most so many frames in, and a client that takes something of what goes out within `reading`.
+    pub(super) fn new(io: S, frames_per_second: u32, reading: Duration) -> Self {
         let rate = Rate::new(frames_per_second);
-        Self { io, frames: Frames::default(), rate, flooded: Flooded::default() }
+        let (flooded, patience) = (Flooded::default(), Patience::default());
+        Self { io, frames: Frames::default(), rate, flooded, patience, reading }
     }
 
     /// Whether there were too many. Whatever comes after is thrown away, so that the client can read why.
@@ -92,14 +98,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counting<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counting<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        let this = &mut *self;
+        let poll = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.patience.watch(cx, poll, this.reading)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let this = &mut *self;
+        let poll = Pin::new(&mut this.io).poll_flush(cx);
+        this.patience.watch(cx, poll, this.reading)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        let poll = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.patience.watch(cx, poll, this.reading)
     }
 }

@@ -1,12 +1,19 @@
 //! Server-sent events: one subscription as a response that goes on.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context as Polling, Poll, ready},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_core::Stream;
-use futures_util::{FutureExt as _, stream::unfold};
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use tokio::{sync::mpsc, time::timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use universal_core::{
     error::{Error, ErrorKind, Result},
     realtime::Realtime,
@@ -18,10 +25,13 @@ use super::{
     ticket,
     wanted::Wanted,
 };
+#[cfg(feature = "serve")]
+use crate::patience::{HangUp, TakeWithin};
 use crate::{
     body::{BodyError, ResponseBody},
     context::Context,
     middleware::catch_panic::said as panic_said,
+    patience::WHOLE,
     response::{self, Response},
 };
 
@@ -56,6 +66,8 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
     let subscribed = connection.subscribe("".into(), wanted).await?;
     let mut response = response::empty(StatusCode::OK);
     *response.body_mut() = ResponseBody::stream(events(&cx, connection, subscribed));
+    #[cfg(feature = "serve")]
+    response.extensions_mut().insert(TakeWithin(cx.state().limits.reading));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
@@ -64,62 +76,166 @@ pub(super) async fn stream(service: Arc<dyn Realtime>, mut cx: Context) -> Resul
     Ok(response)
 }
 
-/// What the stream is given.
-enum Said {
-    Event(Bytes),
-    /// It ends after this one.
-    Last(Bytes),
+/// The largest piece of an event that goes out at once. A client shows with each piece that it takes something.
+const PIECE: usize = 16 * 1024;
+/// How long a client that must end may take for what it was given before.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// What the stream is told.
+struct Said {
+    bytes: Bytes,
+    /// It ends after these.
+    is_last: bool,
+}
+
+/// One piece, between the task that tells and the stream. Either throws it away when the other has no use for it.
+type Waiting = Arc<Mutex<mpsc::Receiver<Said>>>;
+
+fn lock(waiting: &Waiting) -> MutexGuard<'_, mpsc::Receiver<Said>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn throw_away(waiting: &Waiting) {
+    let mut waiting = lock(waiting);
+    waiting.close();
+    while waiting.try_recv().is_ok() {}
+}
+
+/// The stream. What ends without a last word has broken off.
+struct Told {
+    waiting: Waiting,
+    over: bool,
+    _dropped: DropGuard,
+}
+
+impl Stream for Told {
+    type Item = Result<Bytes, BodyError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Polling<'_>) -> Poll<Option<Self::Item>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let said = ready!(lock(&self.waiting).poll_recv(cx));
+        self.over = said.as_ref().is_none_or(|said| said.is_last);
+        Poll::Ready(Some(said.map(|said| said.bytes).ok_or_else(|| BodyError::broken("the client was too slow"))))
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        throw_away(&self.waiting);
+    }
 }
 
 /// The stream. A task of its own tells the events: a client that takes none of them is given up in time, although nobody
-/// asks the stream for the next one then. What ends without a last word has broken off.
-fn events(
-    cx: &Context,
-    connection: Connection,
-    subscribed: ServerFrame,
-) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + use<> {
+/// asks the stream for the next one then.
+fn events(cx: &Context, connection: Connection, subscribed: ServerFrame) -> Told {
     let (said, heard) = mpsc::channel(1);
+    let waiting = Arc::new(Mutex::new(heard));
+    let dropped = CancellationToken::new();
+    let told = Told { waiting: Arc::clone(&waiting), over: false, _dropped: dropped.clone().drop_guard() };
     let (state, request_id) = (Arc::clone(cx.state()), Arc::clone(cx.request_id()));
     let reading = state.limits.reading;
+    #[cfg(feature = "serve")]
+    let hang_up = cx.extension::<HangUp>().cloned();
     cx.state().tasks.spawn(async move {
-        let life = tell(connection, subscribed, (said, reading));
+        let life = async {
+            let told = tell(connection, subscribed, (said, reading)).await;
+            if matches!(told, Telling::Done | Telling::Left) {
+                return;
+            }
+            throw_away(&waiting);
+            // It breaks off when the client takes what is on its way, and other streams of its connection go on.
+            let breaks_off = told == Telling::Late && timeout(reading, dropped.cancelled()).await.is_ok();
+            #[cfg(feature = "serve")]
+            if let Some(HangUp(connection)) = hang_up
+                && !breaks_off
+            {
+                connection.cancel();
+            }
+            #[cfg(not(feature = "serve"))]
+            let _ = breaks_off;
+        };
         if let Err(panic) = AssertUnwindSafe(life).catch_unwind().await {
             state.metrics.panicked();
             tracing::error!(request.id = %request_id, panic = panic_said(panic.as_ref()), "a connection's task panicked");
         }
     });
-    unfold(Some(heard), |heard| async move {
-        let mut heard = heard?;
-        match heard.recv().await {
-            Some(Said::Event(event)) => Some((Ok(event), Some(heard))),
-            Some(Said::Last(event)) => Some((Ok(event), None)),
-            None => Some((Err(BodyError::broken("the client was too slow")), None)),
-        }
-    })
+    told
 }
 
-/// `subscribed`, then what comes, then `closed` with the reason. Over when the client is gone, or takes nothing for a while.
-async fn tell(mut connection: Connection, subscribed: ServerFrame, (said, reading): (mpsc::Sender<Said>, Duration)) {
-    let mut next = Said::Event(Bytes::from(subscribed.to_event()));
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telling {
+    /// With a last word.
+    Done,
+    /// The client has left.
+    Left,
+    /// The client takes nothing, or not enough.
+    Slow,
+    /// It had to end while the client was busy with what it was given before.
+    Late,
+}
+
+/// `subscribed`, then what comes, then `closed` with the reason.
+async fn tell(
+    mut connection: Connection,
+    subscribed: ServerFrame,
+    (said, reading): (mpsc::Sender<Said>, Duration),
+) -> Telling {
+    let mut next = Said { bytes: Bytes::from(subscribed.to_event()), is_last: false };
     loop {
-        let is_last = matches!(next, Said::Last(_));
-        if !matches!(timeout(reading, said.send(next)).await, Ok(Ok(()))) || is_last {
-            return;
+        let is_last = next.is_last;
+        let mut end = None;
+        let handed = {
+            let mut handing = pin!(timeout(WHOLE, hand_over(next, &said, reading)));
+            tokio::select! {
+                biased;
+                handed = &mut handing => handed,
+                over = connection.over(), if !is_last => {
+                    end = Some(over);
+                    // One that must end does not wait for a slow client.
+                    timeout(GOODBYE, handing).await.and_then(|handed| handed)
+                }
+            }
+        };
+        match handed {
+            Ok(true) if is_last => return Telling::Done,
+            Ok(true) => {}
+            _ if said.is_closed() => return Telling::Left,
+            _ if end.is_some() => return Telling::Late,
+            _ => return Telling::Slow,
         }
-        next = tokio::select! {
-            biased;
-            () = said.closed() => return,
-            frame = connection.next() => event(frame),
+        next = match end {
+            Some(end) => event(Err(end)),
+            None => tokio::select! {
+                biased;
+                () = said.closed() => return Telling::Left,
+                frame = connection.next() => event(frame),
+            },
         };
     }
 }
 
+/// Piece by piece, until the stream has taken all but the last one; the next event is not printed before it has taken that
+/// one too.
+async fn hand_over(Said { mut bytes, is_last }: Said, said: &mpsc::Sender<Said>, reading: Duration) -> bool {
+    while !bytes.is_empty() {
+        let Ok(Ok(room)) = timeout(reading, said.reserve()).await else { return false };
+        let piece = bytes.split_to(bytes.len().min(PIECE));
+        room.send(Said { bytes: piece, is_last: is_last && bytes.is_empty() });
+    }
+    // The stream may be dropped when it has taken the last one.
+    timeout(reading, said.reserve()).await.is_ok_and(|room| is_last || room.is_ok())
+}
+
 fn event(frame: Result<ServerFrame, End>) -> Said {
-    let last = |frame: &ServerFrame| Said::Last(Bytes::from(frame.to_event()));
+    let said = |frame: &ServerFrame, is_last| Said { bytes: Bytes::from(frame.to_event()), is_last };
+    let last = |frame: &ServerFrame| said(frame, true);
     match frame {
         // The only subscription has failed: so has the stream.
         Ok(frame @ ServerFrame::Error { .. }) => last(&frame),
-        Ok(frame) => Said::Event(Bytes::from(frame.to_event())),
+        Ok(frame) => said(&frame, false),
         Err(End::Unauthenticated(error) | End::TooMany(error)) => last(&ServerFrame::error(None, &error)),
         Err(End::Stopping) => {
             let error = Error::new(ErrorKind::Unavailable, "stopping", "this process is stopping; connect again");

@@ -1,7 +1,7 @@
 //! A WebSocket: frames in, frames out, and a limit for everything.
 
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     task::Poll,
     time::Duration,
@@ -27,7 +27,7 @@ use super::{
     frame::ServerFrame,
     rare::Rare,
 };
-use crate::state::State;
+use crate::{patience::WHOLE, state::State};
 
 /// Credentials that are not, or no longer, valid.
 const UNAUTHENTICATED: u16 = 4401;
@@ -60,7 +60,7 @@ where
         .max_write_buffer_size(4 * 1024 * 1024)
         .max_message_size(Some(state.limits.frame))
         .max_frame_size(Some(state.limits.frame));
-    let io = Counting::new(io, state.limits.frames_per_second);
+    let io = Counting::new(io, state.limits.frames_per_second, state.limits.reading);
     let flooded = io.flooded();
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let closing = Life::new(&mut socket, flooded, connection, state).live().await;
@@ -118,6 +118,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
     }
 
     async fn live(mut self) -> Closing {
+        match self.until_over().await {
+            Over::Closing(closing) => closing,
+            Over::End(end) => self.end(end).await,
+        }
+    }
+
+    async fn until_over(&mut self) -> Over {
         let limits = &self.state.limits;
         loop {
             if self.due.settle.is_some() && self.connection.is_settled() {
@@ -127,50 +134,40 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
                 self.alarm.as_mut().reset(self.due.next());
             }
             let (socket, incoming) = (&mut *self.socket, &self.incoming);
-            tokio::select! {
+            let done = tokio::select! {
                 biased;
                 message = poll_fn(|cx| incoming.poll(cx, |cx| socket.poll_next_unpin(cx))) => {
                     self.due.answer = None;
-                    let text = match text_of(message) {
-                        Ok(text) => text,
-                        Err(closing) => return closing,
-                    };
-                    if let Some(text) = text && let Err(closing) = self.answer(&text).await {
-                        return closing;
-                    }
-                    // A client that always has something to say hears all the same.
-                    if let Err(closing) = self.send_ready(None).await {
-                        return closing;
+                    match text_of(message) {
+                        Ok(text) => self.heard(text).await,
+                        Err(closing) => Err(Over::Closing(closing)),
                     }
                 }
                 () = self.flooded.behind_read() => {
-                    return Some((TOO_MANY, format!("at most {} frames a second", limits.frames_per_second)));
+                    let reason = format!("at most {} frames a second", limits.frames_per_second);
+                    Err(Over::Closing(Some((TOO_MANY, reason))))
                 }
-                frame = self.connection.next() => {
-                    let sent = match frame {
-                        Ok(frame) => self.send_ready(Some(frame)).await,
-                        Err(end) => Err(self.end(end).await),
-                    };
-                    if let Err(closing) = sent {
-                        return closing;
-                    }
-                }
-                () = self.alarm.as_mut() => if let Err(closing) = self.alarmed().await {
-                    return closing;
-                }
+                frame = self.connection.next() => match frame {
+                    Ok(frame) => self.send_ready(Some(frame)).await,
+                    Err(end) => Err(Over::End(end)),
+                },
+                () = self.alarm.as_mut() => self.alarmed().await,
+            };
+            if let Err(over) = done {
+                return over;
             }
         }
     }
 
     /// Does what is due.
-    async fn alarmed(&mut self) -> Result<(), Closing> {
+    async fn alarmed(&mut self) -> Result<(), Over> {
         let (limits, now) = (&self.state.limits, Instant::now());
         if self.due.answer.is_some_and(|at| at <= now) {
             // Whoever does not answer a ping would not read a close frame either.
-            return Err(None);
+            return Err(Over::Closing(None));
         }
         if self.due.settle.is_some_and(|at| at <= now) {
-            return Err(Some((TOO_LATE, "sign in or subscribe first".to_owned())));
+            return Err(Over::Closing(Some((TOO_LATE, "sign in or subscribe first".to_owned()))));
         }
         if self.due.ping <= now {
             self.send(Message::Ping(Default::default())).await?;
@@ -181,94 +178,83 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
         Ok(())
     }
 
-    async fn answer(&mut self, text: &str) -> Result<(), Closing> {
-        match self.connection.receive(text).await {
-            Ok(Some(frame)) => self.send(message(&frame)).await,
-            Ok(None) => Ok(()),
-            Err(end) => Err(self.end(end).await),
+    async fn heard(&mut self, text: Option<String>) -> Result<(), Over> {
+        if let Some(text) = text
+            && let Some(frame) = self.connection.receive(&text).await.map_err(Over::End)?
+        {
+            self.send(message(&frame)).await?;
         }
+        // A client that always has something to say hears all the same.
+        self.send_ready(None).await
     }
 
     /// Sends a frame, and those that are ready behind it, with one flush.
-    async fn send_ready(&mut self, first: Option<ServerFrame>) -> Result<(), Closing> {
+    async fn send_ready(&mut self, first: Option<ServerFrame>) -> Result<(), Over> {
         let mut next = first;
         for sent in 0..BATCH {
             if next.is_none() {
                 if sent > 0 {
                     // Room first: of what a client does not take, one frame waits and not a second one beside it.
-                    self.within(Step::Room).await?;
+                    within(poll_fn(|cx| self.socket.poll_ready_unpin(cx)), &mut self.connection).await?;
                 }
-                next = match self.connection.ready().await {
-                    Ok(next) => next,
-                    Err(end) => return Err(self.end(end).await),
-                };
+                next = self.connection.ready().await.map_err(Over::End)?;
             }
             match next.take() {
-                Some(frame) => self.feed(message(&frame)).await?,
+                Some(frame) => within(self.socket.feed(message(&frame)), &mut self.connection).await?,
                 None if sent == 0 => return Ok(()),
                 None => break,
             }
         }
-        self.within(Step::Flush).await
+        within(self.socket.flush(), &mut self.connection).await
     }
 
     /// Says why, in a frame that a client's code can read, and then in the close frame.
     async fn end(&mut self, end: End) -> Closing {
-        match end {
+        let (frame, closing) = match end {
+            // Where the client goes on, at the next process.
             End::Stopping => {
-                // Where the client goes on, at the next process.
-                if let Some(frame) = self.connection.farewell() {
-                    let _ = self.send(message(&frame)).await;
-                }
-                Some((RESTARTING, "the server is stopping; connect again".to_owned()))
+                (self.connection.farewell(), (RESTARTING, "the server is stopping; connect again".to_owned()))
             }
-            End::TooMany(error) => {
-                let _ = self.send(message(&ServerFrame::error(None, &error))).await;
-                Some((TOO_MANY, error.code().to_owned()))
-            }
+            End::TooMany(error) => (Some(ServerFrame::error(None, &error)), (TOO_MANY, error.code().to_owned())),
             End::Unauthenticated(error) => {
-                let _ = self.send(message(&ServerFrame::error(None, &error))).await;
-                Some((UNAUTHENTICATED, error.code().to_owned()))
-            }
-        }
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), Closing> {
-        self.feed(message).await?;
-        self.within(Step::Flush).await
-    }
-
-    async fn feed(&mut self, message: Message) -> Result<(), Closing> {
-        self.within(Step::Feed(message)).await
-    }
-
-    /// A reader that takes nothing for a while is closed; it comes back with its cursor.
-    async fn within(&mut self, step: Step) -> Result<(), Closing> {
-        let limit = self.state.limits.reading;
-        let work = async {
-            match step {
-                Step::Room => poll_fn(|cx| self.socket.poll_ready_unpin(cx)).await,
-                Step::Feed(message) => self.socket.feed(message).await,
-                Step::Flush => self.socket.flush().await,
+                (Some(ServerFrame::error(None, &error)), (UNAUTHENTICATED, error.code().to_owned()))
             }
         };
-        let mut work = pin!(work);
-        // Most clients take it at once, and need no timer.
-        let done = match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
-            Poll::Ready(done) => Ok(done),
-            Poll::Pending => timeout(limit, work).await,
-        };
-        match done {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(None),
+        if let Some(frame) = frame {
+            let _ = timeout(GOODBYE, self.socket.send(message(&frame))).await;
         }
+        Some(closing)
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), Over> {
+        within(self.socket.send(message), &mut self.connection).await
     }
 }
 
-enum Step {
-    Room,
-    Feed(Message),
-    Flush,
+/// Why a life is over.
+enum Over {
+    Closing(Closing),
+    /// The connection must end, which the client is told.
+    End(End),
+}
+
+/// A connection that is lost, whose client takes nothing, or takes it too slowly, is over without a word; it comes back with
+/// its cursor. One that must end does not wait for a slow client.
+async fn within(work: impl Future<Output = Result<(), WsError>>, connection: &mut Connection) -> Result<(), Over> {
+    let mut work = pin!(work);
+    // Most clients take it at once, and need no timer.
+    let done = match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::select! {
+            biased;
+            done = timeout(WHOLE, work) => done,
+            end = connection.over() => return Err(Over::End(end)),
+        },
+    };
+    match done {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Over::Closing(None)),
+    }
 }
 
 /// A frame as a message; a change's is shared with all who are told the same under the same name.

@@ -5,7 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tokio::sync::Notify;
@@ -24,12 +27,14 @@ pub(super) const QUEUE: usize = 2 * MOST_PACKETS;
 pub(super) struct Flow {
     waiting: Mutex<Waiting>,
     left: Notify,
+    polled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     sizes: VecDeque<usize>,
     bytes: usize,
+    gone: u64,
 }
 
 impl Flow {
@@ -48,8 +53,28 @@ impl Flow {
         let mut waiting = self.waiting();
         if let Some(bytes) = waiting.sizes.pop_front() {
             waiting.bytes -= bytes;
+            waiting.gone += 1;
         }
         drop(waiting);
+        self.left.notify_one();
+    }
+
+    /// How many packets have left.
+    pub(super) fn gone(&self) -> u64 {
+        self.waiting().gone
+    }
+
+    /// Whether its client fetches what waits: between two polls nobody sees how far it is with what it was given.
+    pub(super) fn polled(&self, is: bool) {
+        self.polled.store(is, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_polled(&self) -> bool {
+        self.polled.load(Ordering::Relaxed)
+    }
+
+    /// A part of a packet has left: its client takes something.
+    pub(super) fn moved(&self) {
         self.left.notify_one();
     }
 
@@ -59,7 +84,7 @@ impl Flow {
         waiting.bytes < MOST_BYTES && waiting.sizes.len() < MOST_PACKETS
     }
 
-    /// Waits until something has left since the last call. For one waiter.
+    /// Waits until a packet, or a part of one, has left since the last call. For one waiter.
     pub(super) async fn changed(&self) {
         self.left.notified().await;
     }

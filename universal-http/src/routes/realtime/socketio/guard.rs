@@ -24,6 +24,7 @@ use super::{
     refusals::Refusals,
     session::{Fault, Session},
 };
+use crate::patience::Patience;
 
 /// The engine's own packet for the end of a session, as a client's frame (masked with zeros): it sends what waits, says
 /// goodbye and closes.
@@ -49,15 +50,15 @@ pub(super) struct Guard<S> {
     /// Then it is over, whatever the engine does.
     over_at: Option<Pin<Box<Sleep>>>,
     over: bool,
-    /// How long a write may wait.
-    patience: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    reading: Duration,
     /// Its end tells that the engine has let go.
     _alive: oneshot::Sender<()>,
 }
 
 impl<S> Guard<S> {
     pub(super) fn new(io: S, session: Arc<Session>, alive: oneshot::Sender<()>) -> Self {
+        session.flow.polled(false);
         Self {
             io,
             incoming: Frames::default(),
@@ -68,8 +69,8 @@ impl<S> Guard<S> {
             goodbye_said: false,
             over_at: None,
             over: false,
-            patience: session.cx.state().limits.reading,
-            stalled: None,
+            patience: Patience::default(),
+            reading: session.cx.state().limits.reading,
             session,
             _alive: alive,
         }
@@ -78,6 +79,13 @@ impl<S> Guard<S> {
     fn end_after(&mut self, time: Duration) {
         self.deaf = true;
         self.over_at = Some(Box::pin(sleep_until(Instant::now() + time)));
+    }
+
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(at) = &mut self.over_at {
+            self.over |= at.as_mut().poll(cx).is_ready();
+        }
+        self.over
     }
 
     /// Whether the client may send what it has begun or completed here.
@@ -127,26 +135,29 @@ impl<S> Guard<S> {
     where
         S: AsyncWrite + Unpin,
     {
-        match Pin::new(&mut self.io).poll_write(cx, bytes) {
+        let poll = Pin::new(&mut self.io).poll_write(cx, bytes);
+        match ready!(self.watch(cx, poll))? {
             // A stream that takes nothing will take nothing more.
-            Poll::Ready(Ok(0)) if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Ok(written)) => {
-                self.stalled = None;
+            0 if !bytes.is_empty() => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => {
                 self.note(bytes.get(..written).unwrap_or_default());
+                if written < bytes.len() {
+                    self.session.flow.moved();
+                }
                 Poll::Ready(Ok(written))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => self.stall(cx).map(Err),
         }
     }
 
     /// A write that waits too long ends the session.
-    fn stall(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let until = Instant::now() + self.patience;
-        ready!(self.stalled.get_or_insert_with(|| Box::pin(sleep_until(until))).as_mut().poll(cx));
-        self.over = true;
-        self.session.goodbye.cancel();
-        Poll::Ready(io::ErrorKind::TimedOut.into())
+    fn watch<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let waited = poll.is_pending();
+        let poll = self.patience.watch(cx, poll, self.reading);
+        if waited && poll.is_ready() {
+            self.over = true;
+            self.session.goodbye.cancel();
+        }
+        poll
     }
 }
 
@@ -167,10 +178,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
             }
             this.over = true;
         }
-        if let Some(at) = &mut this.over_at {
-            this.over |= at.as_mut().poll(cx).is_ready();
-        }
-        if this.over {
+        if this.is_over(cx) {
             // The end of the stream.
             return Poll::Ready(Ok(()));
         }
@@ -196,7 +204,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        if this.over {
+        // The engine reads no more once it was told to end, and writes on for as long as something waits.
+        if this.is_over(cx) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         ready!(this.pass_on(cx))?;
@@ -213,21 +222,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(this.pass_on(cx))?;
-        match Pin::new(&mut this.io).poll_flush(cx) {
-            Poll::Ready(flushed) => {
-                this.stalled = None;
-                Poll::Ready(flushed)
-            }
-            Poll::Pending => this.stall(cx).map(Err),
-        }
+        let poll = Pin::new(&mut this.io).poll_flush(cx);
+        this.watch(cx, poll)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         ready!(this.pass_on(cx))?;
-        match Pin::new(&mut this.io).poll_shutdown(cx) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending => this.stall(cx).map(Err),
-        }
+        let poll = Pin::new(&mut this.io).poll_shutdown(cx);
+        this.watch(cx, poll)
     }
 }

@@ -28,7 +28,7 @@ use super::{
     session::{Admitted, Held, Session},
     sockets::stopping,
 };
-use crate::middleware::catch_panic::said;
+use crate::{middleware::catch_panic::said, patience::WHOLE};
 
 /// How long a client may take to read why it is over.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -121,7 +121,7 @@ pub(super) fn begin(socket: SocketRef) -> Ready<()> {
 async fn run(socket: SocketRef, session: Arc<Session>, admitted: Admitted) {
     let lives = session.lives();
     let Admitted { connection, inbox, gone } = admitted;
-    let mut life = Life { socket, session: &session, connection, inbox, gone, full_until: None };
+    let mut life = Life { socket, session: &session, connection, inbox, gone, full: None };
     let ending = life.live().await;
     let left = matches!(ending, Ending::Left);
     life.end(ending).await;
@@ -145,7 +145,32 @@ struct Life<'a> {
     inbox: mpsc::Receiver<Message>,
     gone: CancellationToken,
     /// While there is no room: until when the client must have taken something.
-    full_until: Option<Instant>,
+    full: Option<Full>,
+}
+
+/// A client for which there is no room.
+#[derive(Clone, Copy)]
+struct Full {
+    /// How many packets had left.
+    gone: u64,
+    since: Instant,
+    moved: Instant,
+}
+
+impl Full {
+    /// The same, or a newer one, if packets or parts of them have left.
+    fn next(last: Option<Self>, gone: u64, moved: bool) -> Self {
+        let now = Instant::now();
+        match last {
+            Some(last) if last.gone == gone => Self { moved: if moved { now } else { last.moved }, ..last },
+            _ => Self { gone, since: now, moved: now },
+        }
+    }
+
+    /// When it has taken too long.
+    fn over(&self, reading: Duration) -> Instant {
+        (self.moved + reading).min(self.since + WHOLE)
+    }
 }
 
 impl Life<'_> {
@@ -154,15 +179,14 @@ impl Life<'_> {
         let limits = &session.cx.state().limits;
         let closing = &session.cx.state().closing;
         let settle_by = Instant::now() + limits.first_subscription;
-        let mut settled = false;
+        let (mut settled, mut moved) = (false, false);
         loop {
             settled = settled || self.connection.is_settled();
             let room = session.flow.has_room();
-            let full_until = match room {
-                true => None,
-                false => Some(self.full_until.unwrap_or_else(|| Instant::now() + limits.reading)),
-            };
-            self.full_until = full_until;
+            self.full = (!room).then(|| Full::next(self.full, session.flow.gone(), moved));
+            moved = false;
+            let reading = if session.flow.is_polled() { WHOLE } else { limits.reading };
+            let full_until = self.full.map(|full| full.over(reading));
             // While there is no room nothing is read from the client either, and nothing from the feed.
             tokio::select! {
                 biased;
@@ -174,13 +198,13 @@ impl Life<'_> {
                         return ending;
                     }
                 }
-                frame = self.connection.next(), if room => {
+                frame = Self::next(&mut self.connection, room) => {
                     let sent = frame.map_err(Ending::from).and_then(|frame| self.emit(frame.to_text().as_ref()));
                     if let Err(ending) = sent {
                         return ending;
                     }
                 }
-                () = session.flow.changed(), if !room => self.full_until = None,
+                () = session.flow.changed(), if !room => moved = true,
                 () = closing.cancelled(), if !room => return Ending::Stopping,
                 () = sleep_until(full_until.unwrap_or(settle_by)), if !room => return Ending::Slow,
                 () = sleep_until(settle_by), if !settled => {
@@ -188,6 +212,14 @@ impl Life<'_> {
                     return Ending::Refused(Error::new(ErrorKind::Timeout, "nothing-asked", message));
                 }
             }
+        }
+    }
+
+    /// The next frame, if there is room for it.
+    async fn next(connection: &mut Connection, room: bool) -> Result<ServerFrame, End> {
+        match room {
+            true => connection.next().await,
+            false => Err(connection.over().await),
         }
     }
 

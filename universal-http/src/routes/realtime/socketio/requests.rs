@@ -46,11 +46,16 @@ pub(super) async fn receive(sockets: Arc<Sockets>, mut cx: Context) -> Result<Re
             if let Some(session) = sockets.session(&sid) {
                 packets(&body).for_each(|packet| session.flow.left(packet));
             }
-            Ok(answer(status, with_codes(body)))
+            #[cfg_attr(not(feature = "serve"), expect(unused_mut, reason = "the listener is told"))]
+            let mut answer = answer(status, with_codes(body));
+            #[cfg(feature = "serve")]
+            answer.extensions_mut().insert(crate::patience::TakeWithin(cx.state().limits.reading));
+            Ok(answer)
         }
         None => {
             let held = sockets.open(&mut cx).await?;
             let session = Arc::clone(&held.session);
+            session.flow.polled(true);
             let (status, body) = sockets.exchange(Method::GET, None, Bytes::new(), Some(held)).await;
             if let Some(sid) = opened(&body) {
                 sockets.keep(sid, &session);
