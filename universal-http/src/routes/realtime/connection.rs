@@ -254,6 +254,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection must end.
+    #[cfg(feature = "websocket")]
     pub(super) async fn ready(&mut self) -> Result<Option<ServerFrame>, End> {
         let checks = self.token.is_some() && self.check.deadline() <= Instant::now();
         if checks || !self.reopening.is_empty() || self.seats.is_renewing() {

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "websocket")]
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -163,6 +164,7 @@ impl ServerFrame {
     }
 
     /// A WebSocket message. That of a change is made once for all who see the same of it under the same name.
+    #[cfg(feature = "websocket")]
     pub(super) fn to_bytes(&self) -> Bytes {
         match self {
             Self::Change { reference, delivery, .. } => {
