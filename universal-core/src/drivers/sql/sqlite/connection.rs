@@ -16,7 +16,7 @@ use sea_orm::Value;
 use crate::{
     drivers::sql::{
         error::from_sqlite,
-        sqlite::{bind::bind, cell::cells},
+        sqlite::{bind::bind, cell::cells, checkpoint},
         statement::Row,
     },
     error::Result,
@@ -32,8 +32,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// looked at.
 const STEPS: i32 = 1000;
 
-/// After how many pages of the log the writer moves them to the file (16 MB): a page that is written again and again is
-/// moved once.
+/// After how many pages of the log they are moved to the file (16 MB): a page that is written again and again is moved
+/// once.
 pub(in crate::drivers::sql) const CHECKPOINT: u32 = 4000;
 
 /// Which file is opened, and how.
@@ -72,7 +72,8 @@ impl NativeConnection {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let inner = Connection::open_with_flags(&place.path, flags)?;
         inner.pragma_update(None, "synchronous", place.synchronous)?;
-        inner.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
+        // In the place of SQLite's own, which moves the log within a commit.
+        checkpoint::watch(&inner);
         Self::set_up(inner, || false)
     }
 

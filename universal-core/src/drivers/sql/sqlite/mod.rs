@@ -6,6 +6,7 @@
 
 pub(in crate::drivers::sql) mod bind;
 pub(in crate::drivers::sql) mod cell;
+mod checkpoint;
 pub(in crate::drivers::sql) mod connection;
 pub(in crate::drivers::sql) mod heads;
 pub(in crate::drivers::sql) mod lender;

@@ -23,6 +23,7 @@ use crate::{
         connection::Signals,
         error::{broken_transaction, from_sqlite, from_sqlite_commit, shutting_down},
         sqlite::{
+            checkpoint::Checkpointer,
             connection::{NativeConnection, Place},
             heads::Heads,
             lender::{Grant, Lender},
@@ -67,7 +68,8 @@ impl Writer {
     ) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let native = NativeConnection::open_writer(&place).map_err(from_sqlite)?;
-        let task = Loop { place, native, lender: Lender::new(pool.clone()), signals, requests, stop };
+        let (lender, checkpointer) = (Lender::new(pool.clone()), Checkpointer::start(&place)?);
+        let task = Loop { place, native, lender, checkpointer, signals, requests, stop };
         let (runtime, token) = (Handle::current(), tasks.token());
         let thread = std::thread::Builder::new().name("sqlite-writer".to_owned());
         let run = move || {
@@ -206,6 +208,7 @@ struct Loop {
     place: Place,
     native: NativeConnection,
     lender: Lender,
+    checkpointer: Checkpointer,
     signals: Signals,
     requests: mpsc::Receiver<Request>,
     stop: CancellationToken,
@@ -259,6 +262,7 @@ impl Loop {
         for member in group {
             member.answer();
         }
+        self.checkpointer.look(&mut self.native);
     }
 
     /// Runs the members in one transaction. Answers `false` if it was rolled back because one of
