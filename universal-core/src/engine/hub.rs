@@ -51,18 +51,6 @@ const ACTIVE: Duration = Duration::from_millis(250);
 /// How often they are looked at without a ring, when it is quiet.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Tenants whose feeds have grown and are read when their logs have [rested](Log::rests_until), and how far they reach.
-#[derive(Debug, Default)]
-struct Owed(HashMap<TenantId, i64>);
-
-impl Owed {
-    /// When the first of them is to be read.
-    fn due(&self, watched: &[Arc<Log>]) -> Option<Instant> {
-        let logs = watched.iter().filter(|log| self.0.contains_key(log.tenant()));
-        logs.map(|log| log.rests_until().unwrap_or_else(Instant::now)).min()
-    }
-}
-
 /// The hub of one node. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Hub {
@@ -79,6 +67,9 @@ struct Shared {
     /// Logs live as long as a subscriber holds them.
     logs: Mutex<HashMap<TenantId, Weak<Log>>>,
     first_subscriber: Notify,
+    /// Logs whose readers are not all woken yet.
+    grown: Mutex<Vec<Arc<Log>>>,
+    grew: Notify,
     stop: CancellationToken,
 }
 
@@ -109,7 +100,8 @@ impl Hub {
     fn with_rules((feed, bus): (Arc<dyn Feed>, Arc<dyn Bus>), rules: Rules, stop: CancellationToken) -> Self {
         let logs = Mutex::default();
         let feed = Arc::new(Together::new(feed));
-        let shared = Arc::new(Shared { feed, bus, rules, logs, first_subscriber: Notify::new(), stop });
+        let (first_subscriber, grown, grew) = (Notify::new(), Mutex::default(), Notify::new());
+        let shared = Arc::new(Shared { feed, bus, rules, logs, first_subscriber, grown, grew, stop });
         Self { shared, collections: None }
     }
 
@@ -120,36 +112,39 @@ impl Hub {
         self
     }
 
-    /// Brings changes into the logs until the hub's `stop`.
+    /// Brings changes into the logs, and wakes their readers, until the hub's `stop`.
     pub async fn run(self) {
-        let shared = self.shared;
-        let mut rings = shared.bus.listen();
+        tokio::select! {
+            () = self.shared.read() => {}
+            // Beside the reading: a database that does not answer keeps nobody from what is here already.
+            () = self.shared.wake() => {}
+        }
+    }
+}
+
+impl Shared {
+    async fn read(&self) {
+        let mut rings = self.bus.listen();
         // A time, not a pause: rings that keep coming for one tenant must not put off the look at others,
         // whose changes another node may have numbered.
         let mut next_look = Instant::now();
-        let mut owed = Owed::default();
         loop {
-            let watched = shared.watched();
+            let watched = self.watched();
             if watched.is_empty() {
                 tokio::select! {
-                    () = shared.stop.cancelled() => return,
-                    () = shared.first_subscriber.notified() => rings = shared.bus.listen(),
+                    () = self.stop.cancelled() => return,
+                    () = self.first_subscriber.notified() => rings = self.bus.listen(),
                 }
                 // What rang before it listened is not heard again.
                 next_look = Instant::now();
                 continue;
             }
-            let due = owed.due(&watched);
             let (moved, looked) = tokio::select! {
-                () = shared.stop.cancelled() => return,
-                ring = rings.recv() => (shared.rung(ring, &mut rings, &watched, &mut owed).await, false),
+                () = self.stop.cancelled() => return,
+                ring = rings.recv() => (self.rung(ring, &mut rings, &watched).await, false),
                 // Its changes may have rung while its log was not yet looked after.
-                () = shared.first_subscriber.notified() => (shared.poll(&shared.watched(), &mut owed).await, true),
-                () = tokio::time::sleep_until(next_look) => (shared.poll(&watched, &mut owed).await, true),
-                () = tokio::time::sleep_until(due.unwrap_or(next_look)), if due.is_some() => {
-                    let heads = std::mem::take(&mut owed.0);
-                    (shared.catch_up_all(&watched, &heads, &mut owed).await, false)
-                }
+                () = self.first_subscriber.notified() => (self.poll(&self.watched()).await, true),
+                () = tokio::time::sleep_until(next_look) => (self.poll(&watched).await, true),
             };
             let moved = moved.unwrap_or_else(|error| {
                 tracing::warn!(error = ?error, "the feed cannot be read at the moment; events come later");
@@ -163,9 +158,44 @@ impl Hub {
             }
         }
     }
-}
 
-impl Shared {
+    /// Wakes the readers of logs that have grown, some at a time, and gives way between them.
+    async fn wake(&self) {
+        let mut logs: Vec<Arc<Log>> = Vec::new();
+        loop {
+            for log in self.grown.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                if !logs.iter().any(|other| Arc::ptr_eq(other, &log)) {
+                    logs.push(log);
+                }
+            }
+            let (now, mut next) = (Instant::now(), None);
+            logs.retain(|log| {
+                let more = log.wake_some(now);
+                next = next.into_iter().chain(more).min();
+                more.is_some()
+            });
+            match next {
+                Some(at) if at <= now => tokio::task::yield_now().await,
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at) => {}
+                    () = self.grew.notified() => {}
+                },
+                None => self.grew.notified().await,
+            }
+        }
+    }
+
+    /// Wakes the first readers of a log that has grown, and leaves the others to [`wake`](Self::wake).
+    fn tell(&self, log: &Arc<Log>) {
+        if log.wake_some(Instant::now()).is_some() {
+            let mut grown = self.grown.lock().unwrap_or_else(PoisonError::into_inner);
+            if !grown.iter().any(|other| Arc::ptr_eq(other, log)) {
+                grown.push(Arc::clone(log));
+            }
+            self.grew.notify_one();
+        }
+    }
+
     /// The logs that somebody reads; others are forgotten.
     fn watched(&self) -> Vec<Arc<Log>> {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,16 +220,15 @@ impl Shared {
         ring: Result<Ring, broadcast::error::RecvError>,
         rings: &mut broadcast::Receiver<Ring>,
         watched: &[Arc<Log>],
-        owed: &mut Owed,
     ) -> Result<bool> {
         let mut rung: HashMap<TenantId, i64> = HashMap::new();
         match ring {
             Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
-            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched, owed).await,
+            Ok(Ring::Missed) | Err(broadcast::error::RecvError::Lagged(_)) => return self.poll(watched).await,
             Err(broadcast::error::RecvError::Closed) => {
                 // A bus that went away is polled for.
                 tokio::time::sleep(ACTIVE).await;
-                return self.poll(watched, owed).await;
+                return self.poll(watched).await;
             }
         }
         // What rang meanwhile is answered by the same read.
@@ -207,19 +236,19 @@ impl Shared {
             match rings.try_recv() {
                 Ok(Ring::Grew { tenant, seq }) => drop(rung.insert(tenant, seq)),
                 Ok(Ring::Missed) | Err(broadcast::error::TryRecvError::Lagged(_)) => {
-                    return self.poll(watched, owed).await;
+                    return self.poll(watched).await;
                 }
-                Err(_) => return self.catch_up_all(watched, &rung, owed).await,
+                Err(_) => return self.catch_up_all(watched, &rung).await,
             }
         }
     }
 
-    async fn poll(&self, watched: &[Arc<Log>], owed: &mut Owed) -> Result<bool> {
+    async fn poll(&self, watched: &[Arc<Log>]) -> Result<bool> {
         let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
         // Rules first: a change is never judged by rules that are older than it by more than one look.
         let rules = self.look_at_rules(watched, &tenants).await;
         let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
-        let moved = self.catch_up_all(watched, &heads, owed).await;
+        let moved = self.catch_up_all(watched, &heads).await;
         rules.and(moved)
     }
 
@@ -239,21 +268,11 @@ impl Shared {
         all
     }
 
-    /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting; one whose
-    /// readers were woken just now is owed.
-    async fn catch_up_all(
-        &self,
-        watched: &[Arc<Log>],
-        heads: &HashMap<TenantId, i64>,
-        owed: &mut Owed,
-    ) -> Result<bool> {
+    /// Reads the feeds that reach further than their logs. One that cannot be read keeps no other waiting.
+    async fn catch_up_all(&self, watched: &[Arc<Log>], heads: &HashMap<TenantId, i64>) -> Result<bool> {
         let mut all = Ok(false);
         for log in watched {
             let Some(head) = heads.get(log.tenant()).copied().filter(|head| *head > log.head()) else { continue };
-            if log.rests_until().is_some() {
-                owed.0.insert(log.tenant().clone(), head);
-                continue;
-            }
             match (self.catch_up(log, head).await, &mut all) {
                 (Ok(moved), Ok(any)) => *any |= moved,
                 (Ok(_), Err(_)) => {}
@@ -264,13 +283,15 @@ impl Shared {
     }
 
     /// Reads the feed up to `head` at least. A change that does not follow the last one is never passed on.
-    async fn catch_up(&self, log: &Log, head: i64) -> Result<bool> {
+    async fn catch_up(&self, log: &Arc<Log>, head: i64) -> Result<bool> {
         let mut moved = false;
         loop {
             let changes = self.feed.read(log.tenant(), log.head(), PAGE).await?;
             let any = !changes.is_empty();
             // It is called only where there is something to read: nothing means that it was trimmed.
-            if !log.append(changes) || (!any && !moved) {
+            let whole = log.append(changes);
+            self.tell(log);
+            if !whole || (!any && !moved) {
                 let state = self.feed.state(log.tenant()).await?;
                 if state.floor <= log.head() {
                     if !any {

@@ -1,12 +1,11 @@
 //! The recent end of a tenant's feed in memory, shared by all its subscribers on this node.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
+        Arc, OnceLock, RwLock,
+        atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
@@ -17,9 +16,9 @@ use crate::{
     cursor::Cursor,
     engine::{
         ruling::Rulings,
-        waiters::{Waiters, Woken},
+        waiters::{Group, Waiters},
     },
-    id::TenantId,
+    id::{CollectionName, TenantId},
     realtime::{
         change::{Change, Image},
         delivery::{Delivery, DeliveryKind},
@@ -30,16 +29,6 @@ use crate::{
 const MAX_CHANGES: usize = 2048;
 /// How many bytes of documents are kept for them.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-
-/// For how long nothing is added after the readers were woken, for each of them: as long as a look takes that finds nothing
-/// for it (1 to 2 µs, measured on two cores).
-const LOOK: Duration = Duration::from_micros(2);
-/// For each that took something of the changes before, too: longer than it takes to hand it out (12 µs), for else the first
-/// have had their turn, and need another, before the last had theirs. Changes that come faster are handed to each reader
-/// together, with one wake-up and one write to its socket.
-const TURN: Duration = Duration::from_micros(25);
-/// For how long at most: so long as ten thousand of them take.
-const LONGEST_REST: Duration = Duration::from_millis(250);
 
 /// A change, with its images parsed, and what is said of it made, at most once for all subscribers.
 #[derive(Debug)]
@@ -102,9 +91,6 @@ pub(crate) struct Log {
     head: AtomicI64,
     /// Readers who have everything.
     waiters: Waiters,
-    /// How many readers took something since they were woken.
-    took: AtomicUsize,
-    rests_until: Mutex<Instant>,
     rulings: Rulings,
 }
 
@@ -130,9 +116,7 @@ impl Log {
     pub(crate) fn new(tenant: TenantId, head: i64) -> Self {
         let recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
         let (waiters, rulings) = (Waiters::default(), Rulings::new(tenant.clone()));
-        let (head, rests_until) = (AtomicI64::new(head), Mutex::new(Instant::now()));
-        let took = AtomicUsize::new(0);
-        Self { tenant, recent: RwLock::new(recent), head, waiters, took, rests_until, rulings }
+        Self { tenant, recent: RwLock::new(recent), head: AtomicI64::new(head), waiters, rulings }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -144,27 +128,14 @@ impl Log {
         self.head.load(Ordering::Acquire)
     }
 
-    /// A place where to wait for more changes, or other rules.
-    pub(crate) fn wait(&self) -> Arc<AtomicWaker> {
-        self.waiters.join()
+    /// A place where to wait for more changes, or other rules, among those who read the same.
+    pub(crate) fn wait(&self, collection: Option<&CollectionName>) -> (Arc<AtomicWaker>, Arc<Group>) {
+        self.waiters.join(collection)
     }
 
-    /// Until when more changes shall wait, so that they go out together; nothing where they shall not.
-    pub(crate) fn rests_until(&self) -> Option<Instant> {
-        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(until).filter(|until| *until > Instant::now())
-    }
-
-    /// A reader takes something of the changes that it was woken for.
-    pub(crate) fn taken(&self) {
-        self.took.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Wakes the readers, for there are changes.
-    fn tell(&self) {
-        let took = self.took.swap(0, Ordering::Relaxed);
-        let rest = rest(self.waiters.wake(), took);
-        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + rest;
+    /// Wakes some of the readers, if there are changes for which they were not woken. Answers when there are more to wake.
+    pub(crate) fn wake_some(&self, now: Instant) -> Option<Instant> {
+        self.waiters.wake_some(now)
     }
 
     /// The rules of the tenant's collections.
@@ -174,7 +145,7 @@ impl Log {
 
     /// Wakes the readers, because rules have changed.
     pub(crate) fn rules_changed(&self) {
-        self.waiters.wake();
+        self.waiters.wake_all();
     }
 
     /// The changes after `position`, at most `limit`.
@@ -192,16 +163,19 @@ impl Log {
         if entries.is_empty() { Found::Nothing } else { Found::Entries(entries) }
     }
 
-    /// Adds changes that follow the head without a gap; answers whether all of them did.
+    /// Adds changes that follow the head without a gap; answers whether all of them did. Nobody is [woken](Self::wake_some)
+    /// yet.
     pub(crate) fn append(&self, changes: Vec<Change>) -> bool {
-        let mut whole = true;
-        let mut head = self.head();
+        let (mut whole, mut head, mut changed) = (true, self.head(), HashSet::new());
         {
             let mut recent = self.recent.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             for change in changes {
                 if change.seq != head + 1 {
                     whole = false;
                     break;
+                }
+                if !changed.contains(&change.collection) {
+                    changed.insert(change.collection.clone());
                 }
                 head = change.seq;
                 let entry = Arc::new(Entry::new(change));
@@ -215,7 +189,7 @@ impl Log {
             }
         }
         if self.head.swap(head, Ordering::AcqRel) != head {
-            self.tell();
+            self.waiters.owe(&changed, Instant::now());
         }
         whole
     }
@@ -227,31 +201,6 @@ impl Log {
             *recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
         }
         self.head.store(head, Ordering::Release);
-        self.waiters.wake();
-    }
-}
-
-/// For how long changes wait after readers were woken, of whom so many took something the last time.
-fn rest(Woken { woken, places }: Woken, took: usize) -> Duration {
-    let times = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-    let looks = LOOK.saturating_mul(times(woken));
-    looks.saturating_add(TURN.saturating_mul(times(took.min(places)))).min(LONGEST_REST)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn changes_wait_only_where_many_were_woken_and_never_long() {
-        let of = |woken, places| Woken { woken, places };
-        assert_eq!(rest(of(0, 0), 0), Duration::ZERO);
-        assert_eq!(rest(of(100, 100), 0), 100 * LOOK);
-        assert_eq!(rest(of(100, 100), 10), 100 * LOOK + 10 * TURN);
-        // Those whose clients take nothing delay nobody.
-        assert_eq!(rest(of(3, 1_000), 3), 3 * (LOOK + TURN));
-        // Some took twice.
-        assert_eq!(rest(of(100, 100), 300), 100 * (LOOK + TURN));
-        assert_eq!(rest(of(usize::MAX, usize::MAX), usize::MAX), LONGEST_REST);
+        self.waiters.wake_all();
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         judge::Judge,
         log::{Entry, Found, Log},
         view::View,
+        waiters::Group,
         work::{News, Work},
     },
     error::{Error, ErrorKind, Result},
@@ -39,6 +40,8 @@ const PAGE: u32 = 200;
 pub(crate) struct Reader {
     feed: Arc<dyn Feed>,
     log: Arc<Log>,
+    /// Those with whom it is woken.
+    group: Arc<Group>,
     news: News,
     view: Arc<View>,
     judge: Option<Judge>,
@@ -88,11 +91,13 @@ pub(crate) struct Start {
 
 impl Reader {
     pub(crate) fn new(feed: Arc<dyn Feed>, log: Arc<Log>, view: View, start: Start, stop: &CancellationToken) -> Self {
-        let news = News::new(log.wait(), stop);
+        let (place, group) = log.wait(view.subscribe.collection.as_ref());
+        let news = News::new(place, stop);
         let Start { state: FeedState { epoch, head, .. }, position, lost } = start;
         Self {
             feed,
             log,
+            group,
             news,
             view: Arc::new(view),
             judge: None,
@@ -174,7 +179,7 @@ impl Reader {
                     let replayed = entries.first().is_some_and(|entry| entry.change.seq <= self.replay_until);
                     self.take(&entries, replayed)?;
                     if !self.ready.is_empty() {
-                        self.log.taken();
+                        self.group.taken();
                     }
                 }
                 Found::Behind => {
