@@ -186,6 +186,8 @@ fn rest(woken: usize, took: usize) -> Duration {
 mod tests {
     use super::*;
 
+    type Reader = (Arc<AtomicWaker>, Arc<Group>);
+
     #[derive(Debug, Default)]
     struct Count(AtomicUsize);
 
@@ -213,14 +215,14 @@ mod tests {
     }
 
     /// So many readers of a collection, and how often they were woken.
-    fn readers(waiters: &Waiters, name: &str, count: usize) -> (Vec<(Arc<AtomicWaker>, Arc<Group>)>, Arc<Count>) {
+    fn readers(waiters: &Waiters, name: &str, count: usize) -> (Vec<Reader>, Arc<Count>) {
         let woken = Arc::new(Count::default());
         let readers: Vec<_> = (0..count).map(|_| waiters.join(Some(&collection(name)))).collect();
         register(&readers, &woken);
         (readers, woken)
     }
 
-    fn register(readers: &[(Arc<AtomicWaker>, Arc<Group>)], woken: &Arc<Count>) {
+    fn register(readers: &[Reader], woken: &Arc<Count>) {
         for (place, _) in readers {
             place.register(&Arc::clone(woken).into());
         }
