@@ -16,7 +16,7 @@ use crate::{cursor::Cursor, error::Result, id::hex, realtime::delivery::Delivery
 /// How many decisions a class remembers: what its members look at while they are about equally far.
 const REMEMBERED: usize = 128;
 /// How many bytes of them it remembers, but for the last one.
-const MAX_BYTES: usize = 512 * 1024;
+const MAX_BYTES: usize = 640 * 1024;
 
 /// What makes a class; equal keys, equal sight. The text is compared whole, not a digest of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

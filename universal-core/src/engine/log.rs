@@ -28,7 +28,7 @@ use crate::{
 /// How many changes are kept for readers that are a little behind.
 const MAX_CHANGES: usize = 2048;
 /// How many bytes of documents are kept for them.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+const MAX_BYTES: usize = 10 * 1024 * 1024;
 
 /// A change, with its images parsed, and what is said of it made, at most once for all subscribers.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Entry {
     fn bytes(&self) -> usize {
         let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.body.len());
         // With what is parsed and printed of it.
-        3 * size(&self.change.before) + 5 * size(&self.change.after) + 256
+        3 * size(&self.change.before) + 6 * size(&self.change.after) + 256
     }
 }
 

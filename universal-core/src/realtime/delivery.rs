@@ -67,6 +67,8 @@ struct Inner {
     printed: OnceLock<String>,
     /// The whole frame for those who call their subscription this; most call it the same.
     framed: [OnceLock<(Box<str>, Bytes)>; REFERENCES],
+    /// The whole event for those whose watch stands on this, or who watch nothing.
+    event: OnceLock<(Option<Box<str>>, Bytes)>,
 }
 
 /// How long an image's text is.
@@ -78,8 +80,8 @@ impl Delivery {
     /// For implementations: `change` as `kind`, with `body` in place of the change's own members if it is given.
     #[must_use]
     pub fn new(cursor: Cursor, kind: DeliveryKind, change: Arc<Change>, body: Option<Arc<str>>) -> Self {
-        let (printed, framed) = Default::default();
-        Self(Arc::new(Inner { cursor, kind, change, body, printed, framed }))
+        let (printed, framed, event) = Default::default();
+        Self(Arc::new(Inner { cursor, kind, change, body, printed, framed, event }))
     }
 
     /// The members that the subscriber sees.
@@ -96,9 +98,9 @@ impl Delivery {
 
     /// What it holds in memory, about, with what is printed of it.
     pub(crate) fn bytes(&self) -> usize {
-        // The print, and the frames that are kept of it.
-        let printed = (1 + REFERENCES) * (size(self.0.change.after.as_ref()) + self.shown_bytes());
-        self.bytes_unprinted() + printed
+        // The print, and the frames and the event that are kept of it.
+        let shown = self.0.body.as_ref().map_or_else(|| size(self.0.change.after.as_ref()), |body| body.len());
+        self.bytes_unprinted() + (2 + REFERENCES) * shown
     }
 
     fn shown_bytes(&self) -> usize {
@@ -163,6 +165,23 @@ impl Delivery {
         Bytes::from(frame(self))
     }
 
+    /// The delivery as a transport sends it as an event where a watch stands on `basis`, or nothing is watched: made by the
+    /// first that asks, and kept for others of the same basis; for those of another it is made each time. `event` must
+    /// depend on both alone, and be the same for all transports of a process.
+    pub fn event_once(&self, basis: Option<&str>, event: impl FnOnce(&Self) -> String) -> Bytes {
+        let make = || Bytes::from(event(self));
+        match self.0.event.get() {
+            Some((known, event)) if known.as_deref() == basis => event.clone(),
+            Some(_) => make(),
+            None => {
+                let made = make();
+                // Another may have been quicker, for another basis.
+                let _ = self.0.event.set((basis.map(Into::into), made.clone()));
+                made
+            }
+        }
+    }
+
     /// Writes the document as a read answers it, or nothing where the subscriber sees only the id.
     /// Answers whether it wrote.
     pub fn write_document(&self, out: &mut String) -> bool {
@@ -191,5 +210,36 @@ impl Delivery {
             .map(serde_json::from_str)
             .transpose()
             .map_err(|error| Error::invalid("document-does-not-fit", error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, realtime::change::Operation};
+
+    fn delivery() -> Delivery {
+        let (collection, id) = ("todos".parse().unwrap(), "a".parse().unwrap());
+        let (image, now) = (Image { body: "{}".into(), owner: None }, Timestamp::from_micros(0));
+        let change = Change::new(1, 1, collection, id, Operation::Create, "r-1", (None, Some(image)), (now, now));
+        Delivery::new(Cursor::new("e", 1), DeliveryKind::Create, Arc::new(change), None)
+    }
+
+    #[test]
+    fn what_is_sent_is_made_once_for_all_who_are_sent_the_same() {
+        let delivery = delivery();
+        for name in ["1", "2"] {
+            let frame = delivery.frame_once(name, |_| format!("frame {name}"));
+            let again = delivery.clone().frame_once(name, |_| unreachable!());
+            assert_eq!((&*frame, again.as_ptr()), (format!("frame {name}").as_bytes(), frame.as_ptr()));
+        }
+        assert_eq!(delivery.frame_once("3", |_| "frame 3".to_owned()), "frame 3");
+        for basis in [None, Some("b")] {
+            let delivery = self::delivery();
+            let event = delivery.event_once(basis, |_| format!("event {basis:?}"));
+            let again = delivery.clone().event_once(basis, |_| unreachable!());
+            assert_eq!((&*event, again.as_ptr()), (format!("event {basis:?}").as_bytes(), event.as_ptr()));
+            assert_eq!(delivery.event_once(Some("other"), |_| "another".to_owned()), "another");
+        }
     }
 }

@@ -15,7 +15,7 @@ pub struct ServeOptions {
     pub body_idle: Duration,
     /// How long a client may take none of what is sent to it: 30 s.
     pub write: Duration,
-    /// How many bytes wait in the kernel to be sent to a client that takes none, beside those that it was sent: 128 KiB.
+    /// How many bytes wait in the kernel to be sent to a client that takes none, beside those that it was sent: 64 KiB.
     /// Without a limit they are megabytes, for each client that stopped reading. On other systems than Linux and Android
     /// the kernel decides.
     pub unsent: u32,
@@ -35,7 +35,7 @@ impl Default for ServeOptions {
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(15),
             write: Duration::from_secs(30),
-            unsent: 128 * 1024,
+            unsent: 64 * 1024,
             connections: 10_000,
             connections_per_address: 256,
             drain: Duration::from_secs(30),

@@ -113,6 +113,46 @@ async fn frames() {
     tokio::time::timeout(Duration::from_secs(5), on.api.closed()).await.expect("no connection is left");
 }
 
+/// Large events do not pass through the WebSocket's own buffer; what it says itself must not come into the midst of one.
+#[tokio::test]
+async fn what_a_client_asks_while_large_events_are_on_their_way_is_answered_between_them() {
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default()).await;
+    let mut client = Client::connect(running.address, Some(&on.token)).await;
+    client.send(json!({"type": "subscribe", "ref": "1", "collection": "todos"})).await;
+    assert_eq!(client.frame().await["type"], "subscribed");
+    let sizes = [900_000, 10, 20_000, 900_000, 16_000, 10, 900_000, 65_536];
+    for (place, size) in sizes.into_iter().enumerate() {
+        let document = json!({"text": "x".repeat(size)}).to_string();
+        assert_eq!(on.json("PUT", &format!("/db/todos/d{place}"), &document).await.status, 201);
+    }
+    // Nothing of it has been read, and more is on its way than the kernels take.
+    client.0.send(Message::Ping("here".into())).await.unwrap();
+    client.send(json!({"type": "ping"})).await;
+    let (mut arrived, mut answers) = (Vec::new(), 0);
+    while arrived.len() < sizes.len() || answers < 2 {
+        let message = tokio::time::timeout(Duration::from_secs(10), client.0.next()).await.expect("a message");
+        let frame: Value = match message.expect("not the end").unwrap() {
+            Message::Pong(said) => {
+                assert_eq!(said, "here");
+                answers += 1;
+                continue;
+            }
+            Message::Ping(_) => continue,
+            message => serde_json::from_str(message.to_text().unwrap()).unwrap(),
+        };
+        match frame["type"].as_str() {
+            Some("pong") => answers += 1,
+            Some("change") => arrived.push(frame["document"]["text"].as_str().unwrap().len()),
+            _ => assert_eq!(frame["type"], "heartbeat"),
+        }
+    }
+    assert_eq!(arrived, sizes);
+    let running = tokio::spawn(running.stop());
+    assert_eq!(client.close_code().await, 1012);
+    assert!(running.await.unwrap().drained);
+}
+
 #[tokio::test]
 async fn credentials_end() {
     let mut limits = Limits::default().with_token_check(Duration::from_millis(100));

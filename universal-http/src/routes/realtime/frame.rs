@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-#[cfg(feature = "websocket")]
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -198,33 +197,41 @@ impl ServerFrame {
         }
     }
 
-    /// An SSE event. `id:` is there only where a client that begins again after it misses nothing.
+    /// An SSE event. That of a change is made once for all who see the same of it and, of a watch, stand on the same.
+    pub(super) fn to_event_bytes(&self) -> Bytes {
+        match self {
+            Self::Change { delivery, basis, .. } => delivery.event_once(basis.as_deref(), |_| self.to_event()),
+            _ => Bytes::from(self.to_event()),
+        }
+    }
+
+    /// The same as a text. `id:` is there only where a client that begins again after it misses nothing.
     pub(super) fn to_event(&self) -> String {
         match self {
             Self::Subscribed { cursor, from, recovered, basis, .. } => {
                 let members = Subscribed { cursor, recovered: *recovered, basis: basis.as_deref() };
                 let from = from.as_ref().map(|from| (from, basis.as_deref()));
-                format!("retry: {RETRY}\n{}", event("subscribed", from, &json(&members)))
+                format!("retry: {RETRY}\n{}", event("subscribed", from, &[&json(&members)]))
             }
             Self::Snapshot { page, .. } => {
                 let mut data = String::with_capacity(page.rows.len() * 512 + 128);
                 data.push('{');
                 write_snapshot(&mut data, page);
-                event("snapshot", page.is_last.then_some((&page.cursor, Some(&*page.basis))), &data)
+                event("snapshot", page.is_last.then_some((&page.cursor, Some(&*page.basis))), &[&data])
             }
             Self::Change { delivery, basis, .. } => {
                 let printed = delivery.print_once(change);
-                event("change", Some((delivery.cursor(), basis.as_deref())), &format!("{{{printed}"))
+                event("change", Some((delivery.cursor(), basis.as_deref())), &["{", printed])
             }
             Self::Resync { reason, cursor, .. } => {
-                event("resync", Some((cursor, None)), &json(&Resync { reason, cursor }))
+                event("resync", Some((cursor, None)), &[&json(&Resync { reason, cursor })])
             }
             // Not "error": a browser's EventSource has an event of its own with that name.
             Self::Error { code, message, position, .. } => {
-                event("closed", None, &json(&Failed { code, message, position: *position }))
+                event("closed", None, &[&json(&Failed { code, message, position: *position })])
             }
             Self::Heartbeat { cursor, basis } => {
-                event("heartbeat", Some((cursor, basis.as_deref())), &json(&Heartbeat { cursor }))
+                event("heartbeat", Some((cursor, basis.as_deref())), &[&json(&Heartbeat { cursor })])
             }
             // Streams of events join no channels.
             Self::Channel(_) | Self::Pong => String::new(),
@@ -338,13 +345,18 @@ fn object(kind: &str, reference: Option<&str>, members: &impl Serialize) -> Stri
     out
 }
 
-/// One event. Data of one line: JSON has no raw line feeds.
-fn event(name: &str, id: Option<(&Cursor, Option<&str>)>, data: &str) -> String {
-    match id {
-        Some((cursor, Some(basis))) => format!("event: {name}\nid: {cursor}~{basis}\ndata: {data}\n\n"),
-        Some((cursor, None)) => format!("event: {name}\nid: {cursor}\ndata: {data}\n\n"),
-        None => format!("event: {name}\ndata: {data}\n\n"),
-    }
+/// One event, whose data comes in parts. Data of one line: JSON has no raw line feeds.
+fn event(name: &str, id: Option<(&Cursor, Option<&str>)>, data: &[&str]) -> String {
+    let head = match id {
+        Some((cursor, Some(basis))) => format!("event: {name}\nid: {cursor}~{basis}\ndata: "),
+        Some((cursor, None)) => format!("event: {name}\nid: {cursor}\ndata: "),
+        None => format!("event: {name}\ndata: "),
+    };
+    // In one piece, of this size: it is kept.
+    let mut parts = vec![&*head];
+    parts.extend(data);
+    parts.push("\n\n");
+    parts.concat()
 }
 
 /// Texts and numbers always serialise.

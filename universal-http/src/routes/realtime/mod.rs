@@ -14,6 +14,8 @@ mod rare;
 #[cfg(any(feature = "websocket", feature = "socketio"))]
 mod rate;
 mod row;
+#[cfg(feature = "websocket")]
+mod sharing;
 #[cfg(feature = "socketio")]
 pub(crate) mod socketio;
 mod sse;

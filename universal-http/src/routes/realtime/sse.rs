@@ -183,7 +183,7 @@ async fn tell(
     subscribed: ServerFrame,
     (said, reading): (mpsc::Sender<Said>, Duration),
 ) -> Telling {
-    let mut next = Said { bytes: Bytes::from(subscribed.to_event()), is_last: false };
+    let mut next = Said { bytes: subscribed.to_event_bytes(), is_last: false };
     loop {
         let is_last = next.is_last;
         let mut end = None;
@@ -230,7 +230,7 @@ async fn hand_over(Said { mut bytes, is_last }: Said, said: &mpsc::Sender<Said>,
 }
 
 fn event(frame: Result<ServerFrame, End>) -> Said {
-    let said = |frame: &ServerFrame, is_last| Said { bytes: Bytes::from(frame.to_event()), is_last };
+    let said = |frame: &ServerFrame, is_last| Said { bytes: frame.to_event_bytes(), is_last };
     let last = |frame: &ServerFrame| said(frame, true);
     match frame {
         // The only subscription has failed: so has the stream.

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -26,6 +27,7 @@ use super::{
     counting::{Counting, Flooded},
     frame::ServerFrame,
     rare::Rare,
+    sharing::Sharing,
 };
 use crate::{patience::WHOLE, state::State};
 
@@ -41,11 +43,16 @@ const RESTARTING: u16 = 1012;
 
 /// How many events go out with one flush.
 const BATCH: usize = 64;
+/// From how many bytes on a frame is not copied into a buffer of the connection, where small ones are collected.
+const LARGE: usize = 16 * 1024;
 /// How long a client may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Why it is over, as a close frame says it; nothing if the client left.
 type Closing = Option<(u16, String)>;
+
+/// A WebSocket, and what stands between it and the network.
+type Socket<S> = WebSocketStream<Sharing<Counting<S>>>;
 
 /// Lives until the client leaves, breaks a limit or loses its credentials, or the server stops.
 pub(super) async fn run<S>(io: S, connection: Connection, state: &State)
@@ -55,14 +62,14 @@ where
     let config = WebSocketConfig::default()
         // The default allocates 128 KiB for each of ten thousand idle sockets.
         .read_buffer_size(4 * 1024)
-        .write_buffer_size(16 * 1024)
-        // Room for the largest document; more than one message is never waiting.
+        .write_buffer_size(LARGE)
+        // Room for the largest document, should it not go out from where it is shared.
         .max_write_buffer_size(4 * 1024 * 1024)
         .max_message_size(Some(state.limits.frame))
         .max_frame_size(Some(state.limits.frame));
     let io = Counting::new(io, state.limits.frames_per_second, state.limits.reading);
     let flooded = io.flooded();
-    let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let mut socket = WebSocketStream::from_raw_socket(Sharing::new(io), Role::Server, Some(config)).await;
     let closing = Life::new(&mut socket, flooded, connection, state).live().await;
     if let Some((code, reason)) = closing {
         // A reason has at most 123 bytes (RFC 6455 §5.5); ours are ASCII.
@@ -78,7 +85,7 @@ where
 }
 
 struct Life<'a, S> {
-    socket: &'a mut WebSocketStream<Counting<S>>,
+    socket: &'a mut Socket<S>,
     flooded: Flooded,
     /// The reading half is looked at when something has come, not for every event that goes out.
     incoming: Rare,
@@ -105,12 +112,7 @@ impl Due {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
-    fn new(
-        socket: &'a mut WebSocketStream<Counting<S>>,
-        flooded: Flooded,
-        connection: Connection,
-        state: &'a State,
-    ) -> Self {
+    fn new(socket: &'a mut Socket<S>, flooded: Flooded, connection: Connection, state: &'a State) -> Self {
         let (limits, now) = (&state.limits, Instant::now());
         let due = Due { ping: now + limits.ping, answer: None, settle: Some(now + limits.first_subscription) };
         let alarm = Box::pin(sleep_until(due.next()));
@@ -195,12 +197,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin + Send> Life<'a, S> {
             if next.is_none() {
                 if sent > 0 {
                     // Room first: of what a client does not take, one frame waits and not a second one beside it.
-                    within(poll_fn(|cx| self.socket.poll_ready_unpin(cx)), &mut self.connection).await?;
+                    within(room(self.socket), &mut self.connection).await?;
                 }
                 next = self.connection.ready().await.map_err(Over::End)?;
             }
             match next.take() {
-                Some(frame) => within(self.socket.feed(message(&frame)), &mut self.connection).await?,
+                Some(frame) => within(take(self.socket, &frame), &mut self.connection).await?,
                 None if sent == 0 => return Ok(()),
                 None => break,
             }
@@ -257,13 +259,38 @@ async fn within(work: impl Future<Output = Result<(), WsError>>, connection: &mu
     }
 }
 
+/// Waits until nothing of a frame waits to be sent that did not find room.
+async fn room<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>) -> Result<(), WsError> {
+    match socket.get_ref().is_sending() {
+        true => socket.flush().await,
+        false => poll_fn(|cx| socket.poll_ready_unpin(cx)).await,
+    }
+}
+
+/// Takes a frame, which goes out with the next flush at the latest. Where there is [`room`] it waits for nothing.
+async fn take<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, frame: &ServerFrame) -> Result<(), WsError> {
+    let bytes = frame.to_bytes();
+    if bytes.len() >= LARGE
+        && let Poll::Ready(flushed) = poll_fn(|cx| Poll::Ready(socket.poll_flush_unpin(cx))).await
+    {
+        flushed?;
+        // A connection that the client has closed counts as flushed, whatever waits.
+        if socket.get_mut().put(bytes.clone()) {
+            return Ok(());
+        }
+    }
+    socket.feed(text(bytes)).await
+}
+
 /// A frame as a message; a change's is shared with all who are told the same under the same name.
 fn message(frame: &ServerFrame) -> Message {
-    match Utf8Bytes::try_from(frame.to_bytes()) {
-        Ok(text) => Message::Text(text),
-        // Its bytes were a text.
-        Err(_) => Message::text(frame.to_text()),
-    }
+    text(frame.to_bytes())
+}
+
+/// The bytes of a text as a message.
+fn text(bytes: Bytes) -> Message {
+    let lossy = |_| Utf8Bytes::from(String::from_utf8_lossy(&bytes).as_ref());
+    Message::Text(Utf8Bytes::try_from(bytes.clone()).unwrap_or_else(lossy))
 }
 
 /// The text of a message, nothing for a control frame, or the end.
