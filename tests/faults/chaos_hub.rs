@@ -7,7 +7,7 @@ use std::{
 };
 
 use universal_core::{
-    Caller, CollectionName, DocumentId, TenantId, Timestamp,
+    Caller, CollectionName, Cursor, DocumentId, TenantId, Timestamp,
     engine::{hub::Hub, local::LocalBus},
     error::{Error, ErrorKind, Result},
     realtime::{
@@ -20,6 +20,8 @@ use universal_core::{
 #[derive(Debug, Default)]
 struct Fake {
     tenants: Mutex<HashMap<TenantId, (i64, i64, bool)>>,
+    /// After which changes it was read.
+    reads: Mutex<Vec<i64>>,
 }
 
 impl Fake {
@@ -45,6 +47,7 @@ impl Feed for Fake {
 
     async fn read(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<Change>> {
         let (head, floor, fails) = self.get(tenant);
+        self.reads.lock().unwrap().push(after);
         if fails {
             return Err(Error::new(ErrorKind::Unavailable, "database-unavailable", "away"));
         }
@@ -98,6 +101,11 @@ async fn follow(hub: &Hub, of: &TenantId) -> Subscription {
     hub.subscribe(&Caller::system(of.clone()), subscribe).await.expect("a subscription")
 }
 
+async fn follow_from(hub: &Hub, of: &TenantId, seq: i64) -> Subscription {
+    let subscribe = Subscribe::to(CollectionName::new("c").unwrap()).with_since(Cursor::new("e", seq));
+    hub.subscribe(&Caller::system(of.clone()), subscribe).await.expect("a subscription")
+}
+
 async fn next(subscription: &mut Subscription, patience: Duration) -> Event {
     tokio::time::timeout(patience, subscription.next()).await.expect("an event comes in time").expect("the hub answers")
 }
@@ -139,6 +147,34 @@ async fn a_tenant_that_rings_all_the_time_does_not_put_off_the_look_at_others() 
     let event = next(&mut live, Duration::from_secs(4)).await;
     assert!(matches!(event, Event::Change(_)), "{event:?}");
     ringer.abort();
+    stage.stop.cancel();
+}
+
+#[tokio::test]
+async fn of_many_who_come_back_one_after_another_each_has_everything_and_one_reads_it() {
+    const READERS: usize = 40;
+    let stage = stage();
+    let of = tenant("a");
+    stage.feed.set(&of, 450, 0, false);
+    let mut readers = Vec::new();
+    for number in 0..READERS {
+        // Not all stand at the same place.
+        readers.push(follow_from(&stage.hub, &of, i64::from(number % 4 == 3)).await);
+    }
+    for (number, reader) in readers.iter_mut().enumerate() {
+        for seq in 1 + i64::from(number % 4 == 3)..=450 {
+            let event = next(reader, Duration::from_secs(3)).await;
+            assert!(matches!(&event, Event::Change(change) if change.cursor().seq() == seq), "{seq}: {event:?}");
+        }
+    }
+    assert_eq!(*stage.feed.reads.lock().unwrap(), [0, 200, 400], "each page once");
+    // What comes then, comes to all.
+    stage.feed.set(&of, 451, 0, false);
+    stage.bus.ring(&of, 451);
+    for reader in &mut readers {
+        let event = next(reader, Duration::from_secs(3)).await;
+        assert!(matches!(&event, Event::Change(change) if change.cursor().seq() == 451), "{event:?}");
+    }
     stage.stop.cancel();
 }
 

@@ -133,6 +133,15 @@ async fn statements(database: &DatabaseConnection) -> Vec<(i64, String)> {
     rows.iter().filter_map(row).collect()
 }
 
+/// How often pages of the feed were asked for.
+async fn pages(database: &DatabaseConnection) -> i64 {
+    let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
+        WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND query LIKE 'SELECT seq, tx, collection, doc_id%'";
+    let row = database.query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("the statements");
+    row.and_then(|row| row.try_get_by_index(0).ok()).expect("a number")
+}
+
 async fn forget_statements(database: &DatabaseConnection) {
     let sql = "SELECT pg_stat_statements_reset(0, (SELECT oid FROM pg_database WHERE datname = current_database()), 0)";
     database.execute_unprepared(sql).await.expect("they are counted anew");
@@ -206,7 +215,7 @@ impl Scene {
         stop.store(true, Ordering::Relaxed);
         let mut took = reading.await.expect("every read is answered");
         took.sort_unstable();
-        let asked = statements(&self.database).await;
+        let (asked, pages) = (statements(&self.database).await, pages(&self.database).await);
         println!(
             "{what}: it ended after {ended:?}; {count} were back {back:?} after it was ready, with all changes after {caught_up:?}; \
              {} failed attempts; {} told 1012; {} reads beside them, p99 {:?}, longest {:?}; memory {:?}",
@@ -217,6 +226,7 @@ impl Scene {
             took[took.len() - 1],
             self.nodes.one.memory(),
         );
+        println!("  {pages} pages of the feed were read");
         for (calls, query) in &asked {
             println!("  {calls} × {query}");
         }
@@ -224,6 +234,9 @@ impl Scene {
         assert_eq!(counts.trouble.load(Ordering::Relaxed), 0, "some could not resume\n{log}");
         assert_eq!(counts.changes.load(Ordering::Relaxed), count * written, "each change once\n{log}");
         assert!(!log.contains("panicked"), "{log}");
+        // One holds what they missed. It is kept for 5 s, and some is read when there is something new.
+        let few = 5 + i64::try_from(back.as_secs()).expect("a short time");
+        assert!((1..=few).contains(&pages), "{pages} pages were read for {count} who missed the same");
         if Volume::from_environment() == Volume::Release {
             assert!(back <= BACK, "they were back after {back:?}");
         }

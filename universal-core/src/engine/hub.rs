@@ -247,6 +247,8 @@ impl Shared {
         let tenants: Vec<_> = watched.iter().map(|log| log.tenant().clone()).collect();
         // Rules first: a change is never judged by rules that are older than it by more than one look.
         let rules = self.look_at_rules(watched, &tenants).await;
+        let now = Instant::now();
+        watched.iter().for_each(|log| log.pages().forget_old(now));
         let heads: HashMap<_, _> = self.feed.heads(&tenants).await?.into_iter().collect();
         let moved = self.catch_up_all(watched, &heads).await;
         rules.and(moved)

@@ -11,7 +11,7 @@ use crate::{
     cursor::Cursor,
     engine::{
         class::{Class, ClassKey},
-        log::Entry,
+        entry::Entry,
         view::View,
     },
     error::Result,

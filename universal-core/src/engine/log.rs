@@ -3,84 +3,29 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::{
-        Arc, OnceLock, RwLock,
+        Arc, RwLock,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use futures_util::task::AtomicWaker;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use crate::{
-    cursor::Cursor,
     engine::{
+        entry::Entry,
+        pages::Pages,
         ruling::Rulings,
         waiters::{Group, Waiters},
     },
     id::{CollectionName, TenantId},
-    realtime::{
-        change::{Change, Image},
-        delivery::{Delivery, DeliveryKind},
-    },
+    realtime::change::Change,
 };
 
 /// How many changes are kept for readers that are a little behind.
 const MAX_CHANGES: usize = 2048;
 /// How many bytes of documents are kept for them.
 const MAX_BYTES: usize = 10 * 1024 * 1024;
-
-/// A change, with its images parsed, and what is said of it made, at most once for all subscribers.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    pub(crate) change: Arc<Change>,
-    before: OnceLock<Map<String, Value>>,
-    after: OnceLock<Map<String, Value>>,
-    /// What is delivered where nothing is hidden, by kind.
-    open: [OnceLock<Delivery>; 5],
-}
-
-impl Entry {
-    pub(crate) fn new(change: Change) -> Self {
-        Self { change: Arc::new(change), before: OnceLock::new(), after: OnceLock::new(), open: Default::default() }
-    }
-
-    /// The members of the document before the change.
-    pub(crate) fn before(&self) -> Option<&Map<String, Value>> {
-        self.change.before.as_ref().map(|image| self.before.get_or_init(|| members(image)))
-    }
-
-    /// The members of the document after the change.
-    pub(crate) fn after(&self) -> Option<&Map<String, Value>> {
-        self.change.after.as_ref().map(|image| self.after.get_or_init(|| members(image)))
-    }
-
-    /// The delivery of this change as `kind`, the same for all who see it whole.
-    pub(crate) fn delivery(&self, cursor: Cursor, kind: DeliveryKind) -> Delivery {
-        let make = |cursor| Delivery::new(cursor, kind, Arc::clone(&self.change), None);
-        let slot = match kind {
-            DeliveryKind::Create => &self.open[0],
-            DeliveryKind::Update => &self.open[1],
-            DeliveryKind::Enter => &self.open[2],
-            DeliveryKind::Delete => &self.open[3],
-            DeliveryKind::Leave => &self.open[4],
-        };
-        let delivery = slot.get_or_init(|| make(cursor.clone()));
-        // A subscriber of before a restore counts in another history.
-        if *delivery.cursor() == cursor { delivery.clone() } else { make(cursor) }
-    }
-
-    fn bytes(&self) -> usize {
-        let size = |image: &Option<Image>| image.as_ref().map_or(0, |image| image.body.len());
-        // With what is parsed and printed of it.
-        3 * size(&self.change.before) + 6 * size(&self.change.after) + 256
-    }
-}
-
-/// The members of a stored document; what a table holds was checked before it was written.
-fn members(image: &Image) -> Map<String, Value> {
-    serde_json::from_str(&image.body).unwrap_or_default()
-}
 
 /// One tenant's recent changes: everything after `base` up to the head, without a gap.
 #[derive(Debug)]
@@ -89,6 +34,8 @@ pub(crate) struct Log {
     recent: RwLock<Recent>,
     /// The last change that is here.
     head: AtomicI64,
+    /// What readers read lately of what is not here.
+    pages: Pages,
     /// Readers who have everything.
     waiters: Waiters,
     rulings: Rulings,
@@ -115,8 +62,8 @@ pub(crate) enum Found {
 impl Log {
     pub(crate) fn new(tenant: TenantId, head: i64) -> Self {
         let recent = Recent { base: head, entries: VecDeque::new(), bytes: 0 };
-        let (waiters, rulings) = (Waiters::default(), Rulings::new(tenant.clone()));
-        Self { tenant, recent: RwLock::new(recent), head: AtomicI64::new(head), waiters, rulings }
+        let (pages, waiters, rulings) = (Pages::default(), Waiters::default(), Rulings::new(tenant.clone()));
+        Self { tenant, recent: RwLock::new(recent), head: AtomicI64::new(head), pages, waiters, rulings }
     }
 
     pub(crate) fn tenant(&self) -> &TenantId {
@@ -136,6 +83,11 @@ impl Log {
     /// Wakes some of the readers, if there are changes for which they were not woken. Answers when there are more to wake.
     pub(crate) fn wake_some(&self, now: Instant) -> Option<Instant> {
         self.waiters.wake_some(now)
+    }
+
+    /// What readers read lately of what is not here.
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// The rules of the tenant's collections.

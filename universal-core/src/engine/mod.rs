@@ -5,11 +5,13 @@
 pub mod channels;
 pub(crate) mod class;
 pub mod consumer;
+pub(crate) mod entry;
 pub mod hub;
 pub(crate) mod indexer;
 pub(crate) mod judge;
 pub mod local;
 pub(crate) mod log;
+pub(crate) mod pages;
 pub(crate) mod reader;
 pub mod relay;
 pub(crate) mod rows;

@@ -9,14 +9,16 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     cursor::Cursor,
     engine::{
+        entry::Entry,
         hub::why_lost,
         judge::Judge,
-        log::{Entry, Found, Log},
+        log::{Found, Log},
         view::View,
         waiters::Group,
         work::{News, Work},
@@ -34,6 +36,9 @@ use crate::{
 const STEP: usize = 64;
 /// How many changes a reader that is behind reads from the database at once.
 const PAGE: u32 = 200;
+
+/// From how many readers of a tenant on a pages that one of them read are kept for the others.
+const CROWD: usize = 16;
 
 /// A subscriber's place in the feed. It holds one step of changes at most.
 #[derive(Debug)]
@@ -63,8 +68,8 @@ pub(crate) struct Reader {
 enum Done {
     /// The rules of today, if they are others.
     Judge(Option<Judge>),
-    /// The changes that follow.
-    Changes(Vec<Change>),
+    /// The changes that follow, and when they were asked for.
+    Changes(Vec<Change>, Instant),
     /// They do not follow: how far the feed reaches.
     Gap(FeedState),
     /// What was seen of changes up to a place, of those documents that may be seen today.
@@ -184,7 +189,17 @@ impl Reader {
                 }
                 Found::Behind => {
                     self.not_stopped()?;
-                    self.work = Some(self.reading());
+                    match self.log.pages().after(&self.epoch, self.position, Instant::now()) {
+                        Some(entries) => {
+                            self.take(&entries, true)?;
+                            if self.work.is_none() && self.ready.is_empty() {
+                                // Where a page has nothing for it, others have their turn before the next.
+                                cx.waker().wake_by_ref();
+                                return Poll::Pending;
+                            }
+                        }
+                        None => self.work = Some(self.reading()),
+                    }
                 }
                 Found::Nothing => {
                     self.news.register(cx);
@@ -217,9 +232,10 @@ impl Reader {
     fn reading(&self) -> Work<Done> {
         let (feed, log, position) = (Arc::clone(&self.feed), Arc::clone(&self.log), self.position);
         Work::new(async move {
+            let asked = Instant::now();
             let changes = feed.read(log.tenant(), position, PAGE).await?;
             match changes.first().is_some_and(|change| change.seq == position + 1) {
-                true => Ok(Done::Changes(changes)),
+                true => Ok(Done::Changes(changes, asked)),
                 false => Ok(Done::Gap(feed.state(log.tenant()).await?)),
             }
         })
@@ -229,8 +245,12 @@ impl Reader {
         match done {
             Done::Judge(Some(judge)) => self.judge_by(judge),
             Done::Judge(None) => Ok(()),
-            Done::Changes(changes) => {
+            Done::Changes(changes, asked) => {
                 let entries: Vec<_> = changes.into_iter().map(Entry::new).map(Arc::new).collect();
+                let entries = match Arc::strong_count(&self.log) >= CROWD {
+                    true => self.log.pages().keep(&self.epoch, entries, (asked, Instant::now())),
+                    false => entries,
+                };
                 self.take(&entries, true)
             }
             Done::Gap(state) => self.lose(&state),

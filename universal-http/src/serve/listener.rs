@@ -75,6 +75,7 @@ where
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
+    widen(&listener, options.backlog);
     let house = House {
         options: Arc::new(options),
         tasks: TaskTracker::new(),
@@ -129,6 +130,17 @@ where
     let _ = tokio::time::timeout(LAST_CALL, last_call).await;
     drop(listener);
     house.close().await
+}
+
+/// Gives a listener room for so many that wait to be accepted: to listen again says so, and changes nothing else
+/// (listen(2)).
+fn widen(listener: &TcpListener, backlog: u32) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(listener).listen(i32::try_from(backlog).unwrap_or(i32::MAX)) {
+        tracing::warn!(%error, "no other number of connections may wait to be accepted than before");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (listener, backlog);
 }
 
 /// The tasks of one listener.

@@ -19,6 +19,10 @@ pub struct ServeOptions {
     /// Without a limit they are megabytes, for each client that stopped reading. On other systems than Linux and Android
     /// the kernel decides.
     pub unsent: u32,
+    /// How many connections may wait to be accepted: 4 096, or as many as the system allows (`net.core.somaxconn`), where
+    /// a listener has 1 024 otherwise. One that finds no room tries again after 1, 3, 7 s: thousands come back at once
+    /// after a restart. On other systems than Linux and Android whoever made the listener decides.
+    pub backlog: u32,
     /// Open connections; further ones wait to be accepted: 10 000.
     pub connections: usize,
     /// Open connections of one IPv4 address or IPv6 /64 network; further ones are closed at once: 256. Loopback
@@ -36,6 +40,7 @@ impl Default for ServeOptions {
             body_idle: Duration::from_secs(15),
             write: Duration::from_secs(30),
             unsent: 64 * 1024,
+            backlog: 4_096,
             connections: 10_000,
             connections_per_address: 256,
             drain: Duration::from_secs(30),
@@ -76,6 +81,13 @@ impl ServeOptions {
     #[must_use]
     pub fn with_unsent(mut self, bytes: u32) -> Self {
         self.unsent = bytes;
+        self
+    }
+
+    /// With another number of connections that wait to be accepted.
+    #[must_use]
+    pub fn with_backlog(mut self, count: u32) -> Self {
+        self.backlog = count;
         self
     }
 

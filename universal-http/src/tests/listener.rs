@@ -193,3 +193,19 @@ async fn little_waits_in_the_kernel_for_who_reads_nothing() {
     let (bounded, unbounded) = (taken_for_nobody(64 * 1024).await, taken_for_nobody(u32::MAX).await);
     assert!(bounded < 1024 * 1024 && bounded * 2 < unbounded, "{bounded} with a bound, {unbounded} without");
 }
+
+/// Those who find no room are told nothing, and try again for as long as this test lasts.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[tokio::test]
+async fn more_than_a_thousand_may_wait_to_be_accepted() {
+    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    assert!(limit.trim().parse::<u32>().unwrap() >= 2_000, "the system lets {limit} wait: raise net.core.somaxconn");
+    let on = Fixture::new().await;
+    let running = Running::start(&on, ServeOptions::default().with_connections(1)).await;
+    let connecting = (0..1_500).map(|_| TcpStream::connect(running.address));
+    let connected = timeout(Duration::from_secs(20), futures_util::future::try_join_all(connecting));
+    let connected = connected.await.expect("there is room for all").unwrap();
+    assert_eq!(connected.len(), 1_500);
+    drop(connected);
+    running.stop().await;
+}

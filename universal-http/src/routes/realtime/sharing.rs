@@ -1,7 +1,7 @@
 //! Between a WebSocket and the network: a large frame goes out from where all who are sent it share it.
 //!
-//! The WebSocket above copies what it sends into a buffer of its own, which grows and is kept. With 1 200 readers of
-//! documents of 64 KiB half of the time of a delivery went into memory for those buffers.
+//! The WebSocket above copies what it sends into a buffer of its own, which grows and is kept. With 1 000 of them
+//! that were sent documents of 64 KiB half of the time of the first second went into memory for those buffers.
 
 use std::{
     io,
