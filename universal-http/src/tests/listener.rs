@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
     time::{Instant, timeout},
@@ -197,15 +197,23 @@ async fn little_waits_in_the_kernel_for_who_reads_nothing() {
 /// Those who find no room are told nothing, and try again for as long as this test lasts.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[tokio::test]
-async fn more_than_a_thousand_may_wait_to_be_accepted() {
-    let limit = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
-    assert!(limit.trim().parse::<u32>().unwrap() >= 2_000, "the system lets {limit} wait: raise net.core.somaxconn");
-    let on = Fixture::new().await;
-    let running = Running::start(&on, ServeOptions::default().with_connections(1)).await;
-    let connecting = (0..1_500).map(|_| TcpStream::connect(running.address));
-    let connected = timeout(Duration::from_secs(20), futures_util::future::try_join_all(connecting));
-    let connected = connected.await.expect("there is room for all").unwrap();
-    assert_eq!(connected.len(), 1_500);
-    drop(connected);
-    running.stop().await;
+async fn many_may_wait_to_be_accepted() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    // As a host may have made it.
+    let listener = socket.listen(16).unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = tower::service_fn(|_: http::Request<RequestBody>| async {
+        Ok::<_, Infallible>(http::Response::new(Endless { taken: 0, told: None }))
+    });
+    let options = ServeOptions::default().with_connections(1).with_header(Duration::from_secs(600)).with_backlog(110);
+    let serving = tokio::spawn(serve(listener, service, options, std::future::pending()));
+    // It takes one, and no other: the rest finds room in the kernel.
+    let first = TcpStream::connect(address).await.unwrap();
+    tokio::task::yield_now().await;
+    let connecting = futures_util::future::try_join_all((0..100).map(|_| TcpStream::connect(address)));
+    let connected = timeout(Duration::from_secs(20), connecting).await.expect("there is room for all").unwrap();
+    assert_eq!(connected.len(), 100);
+    drop((first, connected));
+    serving.abort();
 }
